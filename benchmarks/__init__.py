@@ -1,0 +1,1 @@
+"""Benchmarks: loaders of public data sets, splits and scores."""

@@ -1,0 +1,121 @@
+"""Scores of answers and of retrieval, as the published numbers compute them."""
+
+import re
+import string
+from collections import Counter
+from collections.abc import Iterable
+from functools import lru_cache
+
+from nltk.stem.porter import PorterStemmer
+
+from langgraph_memskill.errors import DataError
+
+_STEMMER = PorterStemmer()
+_DROPPED_WORDS = re.compile(r"\b(?:a|an|the|and)\b")
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+def normalize(text: str) -> str:
+    """Return a text in lower case without ASCII punctuation and the words a, an, the, and.
+
+    Hyphens, colons and points join what stands around them ("7:40" becomes "740": QUIRK 68, kept
+    because published scores do it).
+
+    Raises:
+        DataError: The value is no text.
+    """
+    if not isinstance(text, str):
+        raise DataError(f"{text!r} is no text; only texts can be compared")
+    bare = text.lower().translate(_PUNCTUATION)
+    return " ".join(_DROPPED_WORDS.sub(" ", bare).split())
+
+
+@lru_cache(maxsize=65_536)
+def stem(word: str) -> str:
+    """Return the Porter stem of a word (NLTK's default mode)."""
+    return str(_STEMMER.stem(word))
+
+
+def stems(text: str) -> list[str]:
+    """Return the stems of a text's words after `normalize`."""
+    return [stem(word) for word in normalize(text).split()]
+
+
+def token_f1(prediction: str, answer: str) -> float:
+    """Return the harmonic mean of precision and recall over stemmed words.
+
+    A word counts as often as it occurs. Two empty texts score 0 (QUIRK 68). Any text is scored as
+    it stands, "API Request Error" too: a failed call never gets here as an answer (QUIRK 63).
+
+    Args:
+        prediction: The answer to score.
+        answer: The gold answer.
+
+    Returns:
+        A score in [0, 1].
+
+    Raises:
+        DataError: A value is no text.
+    """
+    predicted, gold = Counter(stems(prediction)), Counter(stems(answer))
+    shared = (predicted & gold).total()
+    if shared == 0:
+        return 0.0
+    precision, recall = shared / predicted.total(), shared / gold.total()
+    return 2 * precision * recall / (precision + recall)
+
+
+def token_f1_max(prediction: str, answer: str) -> float:
+    """Return the mean, over the parts of a gold list, of the best `token_f1` with a predicted part.
+
+    Both texts are cut at every comma, also at those in numbers and dates; empty parts count as
+    misses (QUIRK 67, kept because published scores do it).
+
+    Args:
+        prediction: The answer to score, a list with commas.
+        answer: The gold answer, a list with commas.
+
+    Returns:
+        A score in [0, 1].
+
+    Raises:
+        DataError: A value is no text.
+    """
+    if not isinstance(prediction, str) or not isinstance(answer, str):
+        raise DataError(f"{prediction!r} or {answer!r} is no text; only texts can be compared")
+    predicted, gold = prediction.split(","), answer.split(",")
+    best = [max(token_f1(part, gold_part) for part in predicted) for gold_part in gold]
+    return sum(best) / len(best)
+
+
+def best_token_f1(prediction: str, answers: Iterable[str]) -> float | None:
+    """Return the best `token_f1` with any of several gold answers.
+
+    Args:
+        prediction: The answer to score.
+        answers: The gold answers.
+
+    Returns:
+        A score in [0, 1], or None if there is no gold answer to compare with.
+
+    Raises:
+        DataError: A value is no text.
+    """
+    return max((token_f1(prediction, answer) for answer in answers), default=None)
+
+
+def evidence_recall(found_ids: Iterable[str], gold_ids: Iterable[str]) -> float | None:
+    """Return the share of the gold evidence that was found.
+
+    For recall at k, give the ids of the sources of the first k memories.
+
+    Args:
+        found_ids: What was found: ids of turns, sessions or documents.
+        gold_ids: What answers the question, as ids of the same kind.
+
+    Returns:
+        A share in [0, 1], or None if the question names no evidence: such a question says nothing
+        about retrieval.
+    """
+    gold = set(gold_ids)
+    return len(gold & set(found_ids)) / len(gold) if gold else None

@@ -1,0 +1,1 @@
+"""StateGraphs made of the nodes: construction, answering, and a chat agent with memory."""

@@ -1,0 +1,75 @@
+"""The answering graph: a question in, recalled memories and an answer out (METHOD, "Questions")."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.store.base import BaseStore
+from langgraph.types import Checkpointer
+
+from langgraph_memskill.embedding import TextEncoder
+from langgraph_memskill.namespaces import Namespace
+from langgraph_memskill.nodes.answer import AnswerNode
+from langgraph_memskill.nodes.recall import RecallNode
+from langgraph_memskill.nodes.retrieve import DEFAULT_NAMESPACE
+from langgraph_memskill.prompts import AnswerStyle
+from langgraph_memskill.records import Answer, Memory
+from langgraph_memskill.state import AnsweringState, MemSkillContext, load_all
+from langgraph_memskill.stores.items import checked_query
+
+
+def build_answering_graph(
+    model: BaseChatModel,
+    encoder: TextEncoder,
+    *,
+    store: BaseStore | None = None,
+    namespace: tuple[str, ...] = DEFAULT_NAMESPACE,
+    top_k: int = 20,
+    checkpointer: Checkpointer = None,
+) -> CompiledStateGraph[Any, Any, Any, Any]:
+    """Compile the graph recall -> answer.
+
+    Args:
+        model: Reads the question and the memories.
+        encoder: Ranks the memories of a store without an embedding index.
+        store: Where the memories are; None takes the graph's store.
+        namespace: Template of the memories' namespace.
+        top_k: Memories a question, >= 1.
+        checkpointer: Any LangGraph checkpointer.
+
+    Returns:
+        A graph over `AnsweringState`, with `MemSkillContext` (or any context with a `user_id`).
+    """
+    recall = RecallNode(encoder, store=store, namespace=namespace, top_k=top_k)
+    builder = StateGraph(AnsweringState, context_schema=MemSkillContext)
+    builder.add_node("recall", recall)
+    builder.add_node("answer", AnswerNode(model))
+    builder.add_edge(START, "recall")
+    builder.add_edge("recall", "answer")
+    builder.add_edge("answer", END)
+    return builder.compile(checkpointer=checkpointer, store=store, name="answering")
+
+
+def ask(
+    question: str, namespace: Namespace, style: AnswerStyle, date: str | None
+) -> AnsweringState:
+    """The graph's input for one question.
+
+    Raises:
+        ConfigError: If the question is blank.
+    """
+    asked: AnsweringState = {
+        "question": checked_query(question),
+        "namespace": list(namespace),
+        "style": style.value,
+    }
+    if date is not None:
+        asked["question_date"] = date
+    return asked
+
+
+def answer_of(final: Mapping[str, Any]) -> Answer:
+    """The answer in the graph's final state."""
+    return Answer(text=final["answer"], memories=tuple(load_all(Memory, final["recalled"])))

@@ -1,0 +1,78 @@
+"""Puts the commands together, and turns errors into one line on stderr."""
+
+import io
+import logging
+import sys
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from langgraph_memskill.cli import chat, demo, doctor, memories, questions, remember, skills
+from langgraph_memskill.cli.logs import configure_logs
+from langgraph_memskill.cli.screen import Screen
+from langgraph_memskill.errors import MemSkillError
+
+logger = logging.getLogger(__name__)
+
+_INTERRUPTED = 130
+
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except MemSkillError as error:
+            logger.debug("the command failed", exc_info=True)
+            Screen(as_json=False).error(str(error))
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as error:
+            Screen(as_json=False).error("interrupted")
+            raise typer.Exit(_INTERRUPTED) from error
+
+
+app = typer.Typer(
+    name="memskill",
+    cls=_Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # its tracebacks would print local variables, keys included
+    help="A memory for agents that learns how to remember. Start with: memskill demo",
+)
+app.command()(demo.demo)
+app.command()(chat.chat)
+app.command()(remember.remember)
+app.command()(questions.recall)
+app.command()(questions.answer)
+app.command()(remember.retry)
+app.add_typer(memories.app, name="memories")
+app.add_typer(skills.app, name="skills")
+app.command()(doctor.doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"memskill {version('langgraph-memskill')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    ctx: typer.Context,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show the log messages of all libraries.")
+    ] = False,
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    ctx.call_on_close(configure_logs(verbose=verbose))
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may know ASCII only
+    app(prog_name="memskill")

@@ -1,0 +1,297 @@
+"""The checks of `memskill doctor`. None of them creates or changes anything of the user's."""
+
+import logging
+import os
+import platform
+import re
+import shutil
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from packaging.requirements import Requirement
+
+from langgraph_memskill.cli.options import MODEL_VARIABLE, Place, encoder_by_name, read_fingerprint
+from langgraph_memskill.cli.screen import counted
+from langgraph_memskill.errors import MemSkillError
+
+if TYPE_CHECKING:
+    from langgraph_memskill.memory_folder import MemoryFolder
+
+logger = logging.getLogger(__name__)
+
+_DISTRIBUTION = "langgraph-memskill"
+_PROBE = "Where does Ann live?"
+_OUR_VARIABLES = re.compile(
+    r"(MEMSKILL|OPENAI|AZURE_OPENAI|ANTHROPIC|GROQ|LANGSMITH|LANGCHAIN|HF|TRANSFORMERS|CHROMA)_\w+"
+    r"|\w+_API_KEY|CUDA_VISIBLE_DEVICES"
+)
+_TRACING = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING_V2")
+
+
+class Status(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """The result of one check."""
+
+    name: str
+    status: Status
+    found: str
+    """What was seen."""
+    advice: str = ""
+    """What to do about it; "" if there is nothing to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What to check."""
+
+    place: Place
+    model: str | None
+    call: bool = False
+    """Whether to call the model once."""
+
+
+def run_checks(question: Question, on_check: Callable[[Check], None]) -> list[Check]:
+    """Run all checks.
+
+    Args:
+        question: What to check.
+        on_check: Called after every check.
+    """
+    checks: list[Check] = []
+    for name, check in _CHECKS.items():
+        try:
+            result = check(question)
+        except MemSkillError as error:
+            result = _fail(name, str(error))
+        except Exception as error:  # a broken installation fails in any way it likes
+            logger.debug("the check %r failed", name, exc_info=True)
+            result = _fail(name, f"{type(error).__name__}: {error}", "see: memskill -v doctor")
+        checks.append(result)
+        on_check(result)
+    return checks
+
+
+def _ok(name: str, found: str) -> Check:
+    return Check(name=name, status=Status.OK, found=found)
+
+
+def _warn(name: str, found: str, advice: str) -> Check:
+    return Check(name=name, status=Status.WARN, found=found, advice=advice)
+
+
+def _fail(name: str, found: str, advice: str = "") -> Check:
+    return Check(name=name, status=Status.FAIL, found=found, advice=advice)
+
+
+def _python(question: Question) -> Check:
+    found = f"{platform.python_version()} at {sys.executable}"
+    return _ok("python", f"{found}, {platform.system()} {platform.machine()}")
+
+
+def _packages(question: Question) -> Check:
+    """Installed versions against those that our own package asks for."""
+    found, wrong = [f"{_DISTRIBUTION} {version(_DISTRIBUTION)}"], []
+    for requirement in map(Requirement, requires(_DISTRIBUTION) or []):
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        installed = _version_of(requirement.name)
+        if installed is None or not requirement.specifier.contains(installed, prereleases=True):
+            wrong.append(f"{requirement.name} {installed or 'is missing'}, needed: {requirement}")
+        else:
+            found.append(f"{requirement.name} {installed}")
+    if wrong:
+        return _fail("packages", "; ".join(wrong), f"run: pip install -U {_DISTRIBUTION}")
+    return _ok("packages", ", ".join(found))
+
+
+def _version_of(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def _device(question: Question) -> Check:
+    import torch
+
+    if not torch.cuda.is_available():
+        return _ok("device", f"CPU, {torch.get_num_threads()} threads")
+    attention = "with" if _version_of("flash-attn") else "without"
+    return _ok("device", f"{torch.cuda.get_device_name(0)}, {attention} the package flash-attn")
+
+
+def _folder(question: Question) -> Check:
+    paths = _paths(question)
+    if not paths.settings.is_file():
+        return _warn(
+            "memory folder",
+            f"there is no memory in {paths.root.absolute()}",
+            "name it with --folder or MEMSKILL_DIR, or start one with: memskill remember TEXT",
+        )
+    name, dim = read_fingerprint(paths.root)
+    where = f"{paths.root.absolute()}, made with {name} ({dim} dimensions)"
+    if not os.access(paths.root, os.W_OK):
+        return _warn("memory folder", f"{where}, read-only", "make it writable to remember more")
+    return _ok("memory folder", where)
+
+
+def _skills(question: Question) -> Check:
+    from langgraph_memskill.skills.bank import SkillBank
+    from langgraph_memskill.skills.lint import lint
+    from langgraph_memskill.skills.rules import LintLevel
+
+    folder = _paths(question).skills
+    if not folder.is_dir():
+        return _ok("skills", "none yet: a new memory gets the seeds and the conversation pack")
+    issues = lint(folder)
+    errors = [str(issue) for issue in issues if issue.level is LintLevel.ERROR]
+    if errors:
+        return _fail("skills", errors[0], f"see all: memskill skills lint {folder}")
+    return _ok("skills", f"{len(SkillBank.load(folder))} skills, {len(issues)} to improve")
+
+
+def _encoder(question: Question) -> Check:
+    from langgraph_memskill.embedding import load_encoder
+
+    started = time.perf_counter()
+    encoder = load_encoder(question.place.encoder)
+    shape = encoder.encode([_PROBE]).shape
+    took = time.perf_counter() - started
+    paths = _paths(question)
+    if paths.settings.is_file() and read_fingerprint(paths.root) != (encoder.name, shape[1]):
+        name, dim = read_fingerprint(paths.root)
+        return _fail(
+            "encoder",
+            f"{encoder.name} ({shape[1]} dimensions), but the memory was made with {name} ({dim})",
+            f"name that encoder with --encoder {name}",
+        )
+    return _ok("encoder", f"{encoder.name}, {shape[1]} dimensions, first text in {took:.1f} s")
+
+
+def _controller(question: Question) -> Check:
+    paths = _paths(question)
+    if not paths.settings.is_file():
+        return _ok("controller", "none yet: skills are chosen by similarity")
+    selector = paths.load_selector(encoder_by_name(paths.root))
+    return _ok("controller", f"skills are chosen by {selector.name}")
+
+
+def _store(question: Question) -> Check:
+    from langgraph_memskill.memory_folder import MemoryFolder
+    from langgraph_memskill.stores.pending import PendingSpans
+
+    paths = _paths(question)
+    if not paths.chroma.is_dir():
+        return _ok("store", "nothing is stored yet")
+    size = sum(file.stat().st_size for file in paths.chroma.rglob("*") if file.is_file())
+    with TemporaryDirectory(prefix="memskill-doctor-") as temporary:
+        if size > shutil.disk_usage(temporary).free / 2:
+            return _warn(
+                "store",
+                f"{size / 1e9:.1f} GB, not opened: there is no room for a copy in {temporary}",
+                "set TMPDIR to a larger disk",
+            )
+        copy = MemoryFolder(Path(temporary))
+        _copy_database(paths.chroma, copy.chroma)
+        with closing(copy.open_store(encoder_by_name(paths.root))) as store:
+            users = store.list_namespaces(prefix=("memories",), limit=1_000_000)
+            waiting = len(PendingSpans(store).waiting())
+    found = f"opens, {size / 1e6:.1f} MB, {counted(len(users), 'user')}"
+    if waiting:
+        wait = f"{counted(waiting, 'span')} {'waits' if waiting == 1 else 'wait'} for a retry"
+        return _warn("store", f"{found}, {wait}", "run: memskill retry")
+    return _ok("store", found)
+
+
+def _copy_database(source: Path, target: Path) -> None:
+    """Copy a Chroma database; opening the original would write to it."""
+    for file in source.rglob("*"):
+        goal = target / file.relative_to(source)
+        if file.is_dir():
+            goal.mkdir(parents=True, exist_ok=True)
+            continue
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        if file.suffix == ".sqlite3":
+            with _read_only(file) as database, closing(sqlite3.connect(goal)) as copy:
+                database.backup(copy)
+        elif not file.name.endswith((".sqlite3-journal", ".sqlite3-wal", ".sqlite3-shm")):
+            shutil.copyfile(file, goal)
+
+
+@contextmanager
+def _read_only(file: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        yield database
+
+
+def _model(question: Question) -> Check:
+    from langgraph_memskill.models import load_model, model_name
+
+    wanted = "extractive" if question.model is None else question.model
+    model = load_model(wanted)
+    name = model_name(model)
+    if question.call:
+        started = time.perf_counter()
+        try:
+            reply = model.invoke("Say yes.")
+        except Exception as error:
+            raise MemSkillError(f"{name} was called: {type(error).__name__}: {error}") from error
+        took = time.perf_counter() - started
+        return _ok("model", f"{name} answered in {took:.1f} s: {str(reply.text).strip()[:60]!r}")
+    if wanted == "extractive":
+        return _warn(
+            "model",
+            f"{name}: a baseline without an LLM",
+            f"for better memories set {MODEL_VARIABLE} or --model",
+        )
+    return _ok("model", f"{name} (not called; --call does)")
+
+
+def _environment(question: Question) -> Check:
+    """Names of variables that change what we do; never their values."""
+    names = sorted(name for name in os.environ if _OUR_VARIABLES.fullmatch(name))
+    found = ", ".join(names) or "no variable of ours is set"
+    if any(os.environ.get(name, "").lower() in {"true", "1"} for name in _TRACING):
+        return _warn(
+            "environment",
+            f"{found}: prompts and memories are sent to LangSmith",
+            f"unset {' and '.join(name for name in _TRACING if name in os.environ)} to stop that",
+        )
+    return _ok("environment", found)
+
+
+def _paths(question: Question) -> "MemoryFolder":
+    from langgraph_memskill.memory_folder import MemoryFolder
+
+    return MemoryFolder(question.place.folder)
+
+
+_CHECKS: Mapping[str, Callable[[Question], Check]] = {
+    "python": _python,
+    "packages": _packages,
+    "device": _device,
+    "environment": _environment,
+    "memory folder": _folder,
+    "skills": _skills,
+    "encoder": _encoder,
+    "controller": _controller,
+    "store": _store,
+    "model": _model,
+}

@@ -1,0 +1,400 @@
+"""Text encoders: one unit vector a text, each distinct text computed once, in batches.
+
+Spans, memories, questions and skill descriptions all go through one encoder (MemSkill, METHOD
+step 1), so that retrieval, the controller's state and clustering share one space and one cache.
+Importing this module loads neither torch nor sentence-transformers; a model is loaded when it is
+first used.
+"""
+
+import logging
+from abc import abstractmethod
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from langchain_core.embeddings import Embeddings
+from numpy.typing import NDArray
+
+from langgraph_memskill.errors import ConfigError, ModelCallError
+from langgraph_memskill.sentence_models import (
+    bundled_folder,
+    find_model,
+    load_model,
+    model_name,
+)
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+logger = logging.getLogger(__name__)
+
+Floats: TypeAlias = NDArray[np.float32]
+
+_BATCH_SIZE = 64
+_CACHE_SIZE = 50_000
+_CHARACTERS_PER_TOKEN = 32
+
+
+@runtime_checkable
+class TextEncoder(Protocol):
+    """What everything else asks of an encoder. It is also a LangChain `Embeddings`."""
+
+    @property
+    def name(self) -> str:
+        """Name of the model ("all-MiniLM-L6-v2"), the same from a folder and from the hub."""
+
+    @property
+    def dim(self) -> int:
+        """Width of the vectors."""
+
+    def encode(self, texts: Sequence[str]) -> Floats:
+        """Embed texts.
+
+        Returns:
+            float32 [len(texts), dim], rows of unit length, in the order of `texts`.
+
+        Raises:
+            ModelCallError: If the model cannot be loaded or called.
+        """
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Like `encode`, as lists (LangChain's interface)."""
+
+    def embed_query(self, text: str) -> list[float]:
+        """Embed one text."""
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Like `embed_documents`, without blocking the event loop."""
+
+    async def aembed_query(self, text: str) -> list[float]:
+        """Like `embed_query`, without blocking the event loop."""
+
+
+class VectorCache:
+    """The vectors of the texts used last, by text; several threads may use it."""
+
+    def __init__(self, capacity: int) -> None:
+        """Keep at most `capacity` texts; 0 keeps none.
+
+        Raises:
+            ConfigError: If `capacity` is negative.
+        """
+        if capacity < 0:
+            raise ConfigError(f"cache_size={capacity!r} must be at least 0 (0 turns the cache off)")
+        self._capacity = capacity
+        self._vectors: OrderedDict[str, Floats] = OrderedDict()
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self._vectors)
+
+    def find(self, texts: Sequence[str]) -> dict[str, Floats]:
+        """The vectors of those texts that are known."""
+        with self._lock:
+            found = {text: self._vectors[text] for text in texts if text in self._vectors}
+            for text in found:
+                self._vectors.move_to_end(text)
+        return found
+
+    def add(self, vectors: Mapping[str, Floats]) -> None:
+        """Keep vectors, dropping those that were not asked for the longest time."""
+        with self._lock:
+            self._vectors.update(vectors)
+            while len(self._vectors) > self._capacity:
+                self._vectors.popitem(last=False)
+
+
+class _CachedEncoder(Embeddings):
+    """The part that all encoders share: distinct texts, the cache, and LangChain's interface."""
+
+    def __init__(
+        self, name: str, *, batch_size: int, cache_size: int, dim: int | None = None
+    ) -> None:
+        if batch_size < 1:
+            raise ConfigError(f"batch_size={batch_size!r} must be at least 1")
+        self._name = name
+        self._batch_size = batch_size
+        self._dim = dim
+        self._cache = VectorCache(cache_size)
+        # Tokenizers and models are not safe to call from several threads at once.
+        self._model_lock = Lock()
+
+    @property
+    def name(self) -> str:
+        """Name of the model, as stores and controllers record it."""
+        return self._name
+
+    @property
+    def dim(self) -> int:
+        """Width of the vectors; embeds a word to find out, if nothing was embedded yet."""
+        return self.encode(["width"]).shape[1] if self._dim is None else self._dim
+
+    def encode(self, texts: Sequence[str]) -> Floats:
+        """Embed texts; each distinct text is computed once and then remembered.
+
+        Returns:
+            float32 [len(texts), dim], rows of unit length, in the order of `texts`; [0, dim] for
+            no texts.
+
+        Raises:
+            ModelCallError: If the model cannot be loaded or called.
+        """
+        if not texts:
+            return np.zeros((0, self.dim), dtype=np.float32)
+        keys = [self._readable(text) for text in texts]
+        distinct = list(dict.fromkeys(keys))
+        vectors = self._cache.find(distinct)
+        if len(vectors) < len(distinct):
+            with self._model_lock:
+                # Another thread may have computed some of them while this one waited.
+                vectors |= self._cache.find([key for key in distinct if key not in vectors])
+                missing = [key for key in distinct if key not in vectors]
+                if missing:
+                    vectors |= self._remember(missing, self._compute(missing))
+        return np.stack([vectors[key] for key in keys])
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Like `encode`, as lists (LangChain's interface)."""
+        rows: list[list[float]] = self.encode(texts).tolist()
+        return rows
+
+    def embed_query(self, text: str) -> list[float]:
+        """Embed one text."""
+        return self.embed_documents([text])[0]
+
+    @abstractmethod
+    def _readable(self, text: str) -> str:
+        """The part of a text that the model can read; it is the key in the cache."""
+
+    @abstractmethod
+    def _compute(self, texts: list[str]) -> object:
+        """Embed distinct texts: numbers [len(texts), dim], rows of any length."""
+
+    def _remember(self, texts: list[str], rows: object) -> dict[str, Floats]:
+        """Check what the model gave, bring it to unit length and keep it."""
+        try:
+            matrix = np.asarray(rows, dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            raise self._failure(len(texts), error) from error
+        if matrix.ndim != 2 or len(matrix) != len(texts) or matrix.shape[1] == 0:
+            raise ModelCallError(
+                f"the text encoder {self.name!r} gave an array of shape {matrix.shape} for "
+                f"{len(texts)} texts: one row a text was expected"
+            )
+        if self._dim is not None and matrix.shape[1] != self._dim:
+            raise ModelCallError(
+                f"the text encoder {self.name!r} gave vectors of width {matrix.shape[1]}, "
+                f"not {self._dim}: use one model throughout"
+            )
+        if not np.isfinite(matrix).all():
+            raise ModelCallError(f"the text encoder {self.name!r} gave numbers that are not finite")
+        self._dim = matrix.shape[1]
+        # A row of zeros has no direction and stays as it is.
+        norms = np.linalg.norm(matrix, axis=1, keepdims=True).astype(np.float32)
+        matrix = matrix / np.maximum(norms, np.finfo(np.float32).tiny)
+        # Copies, because a view of one row would keep its whole batch in memory.
+        vectors = {text: row.copy() for text, row in zip(texts, matrix, strict=True)}
+        self._cache.add(vectors)
+        return vectors
+
+    def _failure(self, num_texts: int, error: Exception) -> ModelCallError:
+        return ModelCallError(
+            f"the text encoder {self.name!r} failed on {num_texts} texts: {error}"
+        )
+
+
+class SentenceEncoder(_CachedEncoder):
+    """A sentence-transformers model, by hub name or local folder.
+
+    It is loaded on first use, never fetched from the network unless `allow_download` is set, and
+    reads only safetensors weights. On CUDA it runs in bfloat16 with flash attention where the
+    package flash-attn is installed (PyTorch's own attention otherwise), elsewhere in float32. One
+    instance may be used from several threads.
+
+    The model reads the first `max_seq_length` tokens of a text and no more. So that a text of a
+    million characters does not take seconds in the tokenizer, it is cut first, at 32 characters
+    for each of those tokens (8,192 for MiniLM, whose 256 tokens are about 1,200 characters of
+    English). Only a text whose first tokens are far longer than words, such as long runs of
+    blanks, can notice.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        name: str | None = None,
+        allow_download: bool = False,
+        device: str | None = None,
+        batch_size: int = _BATCH_SIZE,
+        cache_size: int = _CACHE_SIZE,
+    ) -> None:
+        """Find a model; its weights are loaded later.
+
+        Args:
+            model: A local folder, or a name on the Hugging Face hub ("Qwen/Qwen3-Embedding-0.6B").
+            name: What stores and controllers record; None takes the last part of `model`.
+            allow_download: Whether a hub name that is not in the local cache may be downloaded.
+            device: "cpu", "cuda", "cuda:1" ...; None takes CUDA where there is one.
+            batch_size: Texts a model call, >= 1.
+            cache_size: Texts whose vectors are kept, >= 0.
+
+        Raises:
+            ModelCallError: If there is no such folder, or the name is not in the local cache and
+                may not be downloaded.
+            ConfigError: If a size is out of range.
+        """
+        folder = find_model(model, allow_download=allow_download)
+        super().__init__(
+            name or model_name(model, folder), batch_size=batch_size, cache_size=cache_size
+        )
+        self._source = str(model) if folder is None else str(folder)
+        self._local_only = folder is not None
+        self._device = device
+        self._model: SentenceTransformer | None = None
+        self._load_lock = Lock()
+        self._cut_reported = False
+
+    def _readable(self, text: str) -> str:
+        tokens = self._loaded().max_seq_length
+        if tokens is not None and len(text) > tokens * _CHARACTERS_PER_TOKEN:
+            if not self._cut_reported:
+                self._cut_reported = True
+                logger.debug("%s reads %d tokens; longer texts are cut", self.name, tokens)
+            text = text[: tokens * _CHARACTERS_PER_TOKEN]
+        return _encodable(text)
+
+    def _compute(self, texts: list[str]) -> object:
+        model = self._loaded()
+        try:
+            return model.encode(texts, batch_size=self._batch_size, show_progress_bar=False)
+        except Exception as error:
+            raise self._failure(len(texts), error) from error
+
+    def _loaded(self) -> "SentenceTransformer":
+        with self._load_lock:
+            if self._model is None:
+                self._model = load_model(self._source, self._device, local_only=self._local_only)
+                logger.info("loaded the text encoder %s on %s", self.name, self._model.device)
+            return self._model
+
+
+class EmbeddingsEncoder(_CachedEncoder):
+    """Any LangChain `Embeddings` as an encoder: unit rows, a cache, a checked width."""
+
+    def __init__(
+        self,
+        embeddings: Embeddings,
+        *,
+        name: str | None = None,
+        dim: int | None = None,
+        batch_size: int = _BATCH_SIZE,
+        cache_size: int = _CACHE_SIZE,
+    ) -> None:
+        """Wrap an `Embeddings` object.
+
+        Args:
+            embeddings: The object to call.
+            name: What stores and controllers record; None takes its `model` or `model_name`
+                attribute, or else its class name.
+            dim: Width of its vectors; None finds out from the first ones.
+            batch_size: Texts a call, >= 1.
+            cache_size: Texts whose vectors are kept, >= 0.
+
+        Raises:
+            ConfigError: If a size is out of range.
+        """
+        super().__init__(
+            name or _embeddings_name(embeddings),
+            batch_size=batch_size,
+            cache_size=cache_size,
+            dim=dim,
+        )
+        self._embeddings = embeddings
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Like `embed_documents`, through the wrapped object's own async method."""
+        keys = [self._readable(text) for text in texts]
+        distinct = list(dict.fromkeys(keys))
+        vectors = self._cache.find(distinct)
+        missing = [key for key in distinct if key not in vectors]
+        for start in range(0, len(missing), self._batch_size):
+            batch = missing[start : start + self._batch_size]
+            try:
+                rows = await self._embeddings.aembed_documents(batch)
+            except Exception as error:
+                raise self._failure(len(batch), error) from error
+            vectors |= self._remember(batch, rows)
+        return [vectors[key].tolist() for key in keys]
+
+    async def aembed_query(self, text: str) -> list[float]:
+        """Like `embed_query`, through the wrapped object's own async method."""
+        return (await self.aembed_documents([text]))[0]
+
+    def _readable(self, text: str) -> str:
+        # Hosted models refuse an empty string.
+        return _encodable(text) or " "
+
+    def _compute(self, texts: list[str]) -> object:
+        rows: list[list[float]] = []
+        for start in range(0, len(texts), self._batch_size):
+            batch = texts[start : start + self._batch_size]
+            try:
+                rows += self._embeddings.embed_documents(batch)
+            except Exception as error:
+                raise self._failure(len(batch), error) from error
+        return rows
+
+
+def load_encoder(
+    spec: str | Path | Embeddings | TextEncoder | None = None, *, allow_download: bool = False
+) -> TextEncoder:
+    """Make an encoder from what a user passes as `encoder=`.
+
+    Args:
+        spec: None for the bundled MiniLM (extra `offline`); a local folder; a hub name; any
+            LangChain `Embeddings`; or an encoder, which is returned as it is.
+        allow_download: Whether a hub name that is not in the local cache may be downloaded.
+            Without it nothing touches the network.
+
+    Returns:
+        The encoder. Models are loaded when first used.
+
+    Raises:
+        MissingDependencyError: If the bundled model is asked for and its package is not installed.
+        ModelCallError: If no such model is on this machine.
+        ConfigError: If `spec` is of another kind.
+    """
+    if spec is None:
+        return SentenceEncoder(bundled_folder())
+    if isinstance(spec, str | Path):
+        return SentenceEncoder(spec, allow_download=allow_download)
+    # Asking a SentenceEncoder whether it has a `dim` would load its model.
+    if isinstance(spec, _CachedEncoder | TextEncoder):
+        return spec
+    if isinstance(spec, Embeddings):
+        return EmbeddingsEncoder(spec)
+    raise ConfigError(
+        f"encoder={spec!r} is not an encoder: pass None, a model name, a folder, "
+        "a LangChain Embeddings object or a TextEncoder"
+    )
+
+
+def _embeddings_name(embeddings: Embeddings) -> str:
+    # LangChain has no common attribute for it; these two are its integrations' habit.
+    for attribute in ("model", "model_name"):
+        value = getattr(embeddings, attribute, None)
+        if isinstance(value, str) and value:
+            return value
+    return type(embeddings).__name__
+
+
+def _encodable(text: str) -> str:
+    """The text without lone surrogates, which no tokenizer takes."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode("utf-8")
+    return text

@@ -1,0 +1,84 @@
+"""The error tree.
+
+```
+MemSkillError
+├── ConfigError (ValueError)              a setting or argument is out of range
+│   └── NamespaceError                    a namespace cannot be resolved, or a label is unusable
+├── MissingDependencyError (ImportError)  an optional package is missing; names the pip line
+├── SkillError (ValueError)               a skill or SKILL.md file breaks a rule
+├── ParseError (ValueError)               a model's reply could not be read as memory actions
+├── DataError (ValueError)                a data file is broken or not in the expected format
+├── StoreError                            the store could not be opened, read or written
+│   ├── EmbeddingMismatchError            the store was made with another embedding model or width
+│   └── MemoryNotFoundError (LookupError) no memory has this id
+├── CheckpointError                       controller files are missing, damaged or of another shape
+└── ModelCallError                        a chat model or encoder could not be loaded or called
+```
+
+Every message names the value that was seen and says what to do about it.
+"""
+
+
+class MemSkillError(Exception):
+    """Base of every error that langgraph-memskill raises on purpose."""
+
+
+class ConfigError(MemSkillError, ValueError):
+    """A setting or argument is out of range, of the wrong kind, or contradicts another."""
+
+
+class NamespaceError(ConfigError):
+    """A namespace template cannot be resolved, or one of its labels cannot be used."""
+
+
+class MissingDependencyError(MemSkillError, ImportError):
+    """An optional package is not installed; the message holds the line to install it."""
+
+
+class SkillError(MemSkillError, ValueError):
+    """A skill, a skill bank change or a SKILL.md file breaks a rule."""
+
+
+class ParseError(MemSkillError, ValueError):
+    """A model's reply could not be read as memory actions."""
+
+
+class DataError(MemSkillError, ValueError):
+    """A data file is damaged or does not have the expected format."""
+
+
+class StoreError(MemSkillError):
+    """The store could not be opened, read or written."""
+
+
+class EmbeddingMismatchError(StoreError):
+    """The store was made with another embedding model, width or normalisation."""
+
+
+class MemoryNotFoundError(StoreError, LookupError):
+    """No memory with this id exists in this namespace."""
+
+
+class CheckpointError(MemSkillError):
+    """Controller files are missing, damaged, or do not fit the encoder in use."""
+
+
+class ModelCallError(MemSkillError):
+    """A chat model or text encoder could not be found, loaded or called."""
+
+
+def missing_dependency(package: str, extra: str, purpose: str) -> MissingDependencyError:
+    """Build the error for an optional package that is not installed.
+
+    Args:
+        package: Import name of what is missing.
+        extra: Our extra that brings it.
+        purpose: What needs it, as the start of a sentence ("Running a GGUF file").
+
+    Returns:
+        The error, ready to raise; its message holds the install line.
+    """
+    return MissingDependencyError(
+        f"{purpose} needs the package {package!r}, which is not installed. "
+        f"Install it with: pip install 'langgraph-memskill[{extra}]'"
+    )

@@ -1,0 +1,376 @@
+"""MemSkillMemory: the one object that an application adds to its agent."""
+
+import asyncio
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from langchain_core.embeddings import Embeddings
+from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import BaseTool
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.store.base import BaseStore
+from langgraph.types import Checkpointer
+
+from langgraph_memskill.agent_nodes import RecallMessagesNode, RememberMessagesNode
+from langgraph_memskill.background import BackgroundWriter
+from langgraph_memskill.construction_runs import QUEUED, ConstructionRuns, OnStep
+from langgraph_memskill.controller.files import load_controller
+from langgraph_memskill.controller.selectors import Selector, SimilaritySelector
+from langgraph_memskill.embedding import TextEncoder, load_encoder
+from langgraph_memskill.graphs.answering import answer_of, ask, build_answering_graph
+from langgraph_memskill.graphs.construction import ConstructionParts, build_construction_graph
+from langgraph_memskill.input import Rememberable, spans_of
+from langgraph_memskill.memory_folder import DEFAULT_PACKS, MemoryFolder, store_index
+from langgraph_memskill.middleware import MemSkillMiddleware
+from langgraph_memskill.models import load_model, model_name
+from langgraph_memskill.namespaces import Namespace
+from langgraph_memskill.nodes.retrieve import DEFAULT_NAMESPACE
+from langgraph_memskill.nodes.split import number_spans
+from langgraph_memskill.prompts import AnswerStyle
+from langgraph_memskill.records import Answer, FailedSpan, RememberResult, Span
+from langgraph_memskill.settings import Settings
+from langgraph_memskill.skills.bank import SkillBank
+from langgraph_memskill.stored_memories import StoredMemories
+from langgraph_memskill.stores.chroma import ChromaStore
+from langgraph_memskill.stores.pending import PendingSpans
+from langgraph_memskill.tools import build_tools
+
+
+class MemSkillMemory(StoredMemories):
+    """A long-term memory that an agent, a graph or a plain program can use.
+
+    Every operation has an async twin with an "a" in front, which never blocks the event loop.
+    """
+
+    def __init__(
+        self,
+        model: str | BaseChatModel | None = None,
+        *,
+        store: BaseStore | None = None,
+        skills: SkillBank | None = None,
+        controller: Selector | str | Path | None = None,
+        encoder: str | Path | Embeddings | TextEncoder | None = None,
+        namespace: tuple[str, ...] = DEFAULT_NAMESPACE,
+        settings: Settings | None = None,
+        checkpointer: Checkpointer = False,
+    ) -> None:
+        """Put a memory together from parts.
+
+        Args:
+            model: A chat model, or what `load_model` understands: "openai:gpt-4.1-mini",
+                "http://host:8000/v1#name", "local", "extractive". None takes the environment's
+                MEMSKILL_MODEL, or else the extractive model, which is no LLM.
+            store: Any LangGraph store; None keeps the memories in this process only.
+            skills: The skill bank; None takes the seeds and the conversation pack.
+            controller: A selector, or the folder of a trained controller; None ranks the skills by
+                similarity.
+            encoder: A sentence-transformers name or folder, or embeddings; None takes the bundled
+                MiniLM.
+            namespace: Template of the memories' namespace.
+            settings: Numbers of the construction step; None takes METHOD's.
+            checkpointer: A LangGraph checkpointer for construction runs that can be resumed.
+
+        Raises:
+            MemSkillError: One of its children, if a part is missing or does not fit.
+        """
+        self.settings = settings or Settings()
+        text_encoder = load_encoder(encoder)
+        super().__init__(
+            ChromaStore(index=store_index(text_encoder)) if store is None else store,
+            text_encoder,
+            namespace,
+            self.settings.top_k,
+            owns_store=store is None,
+        )
+        self.model = load_model(model, encoder=text_encoder)
+        self.skills = skills if skills is not None else SkillBank.seed(*DEFAULT_PACKS)
+        self.controller = _selector(controller, text_encoder)
+        self._graph = build_construction_graph(self._parts(namespace), checkpointer=checkpointer)
+        self._answering = build_answering_graph(
+            self.model,
+            self.encoder,
+            store=self.store,
+            namespace=namespace,
+            top_k=self.settings.top_k,
+            checkpointer=False,
+        )
+        self._pending = PendingSpans(self.store)
+        self._runs = ConstructionRuns(graph=self._graph, store=self.store, pending=self._pending)
+        self._background = BackgroundWriter(self._drain_queued)
+
+    @classmethod
+    def open(
+        cls,
+        folder: str | Path,
+        model: str | BaseChatModel | None = None,
+        *,
+        encoder: str | Path | Embeddings | TextEncoder | None = None,
+        namespace: tuple[str, ...] = DEFAULT_NAMESPACE,
+        settings: Settings | None = None,
+        checkpointer: Checkpointer = False,
+    ) -> Self:
+        """Open the memory in a folder, or make a new one there.
+
+        The folder holds chroma/ (the memories), skills/ (one SKILL.md a skill, to be read and
+        edited), controller/ (a trained controller, if there is one) and memory.json.
+
+        Args:
+            folder: Where; it is created if it is not there.
+            model: As in the constructor.
+            encoder: As in the constructor; it must be the one that the folder was made with.
+            namespace: As in the constructor.
+            settings: As in the constructor.
+            checkpointer: As in the constructor.
+
+        Raises:
+            StoreError: If the folder cannot be used.
+            EmbeddingMismatchError: If it was made with another embedding model.
+            SkillError: If one of its SKILL.md files is broken.
+            CheckpointError: If its controller is damaged or does not fit.
+        """
+        paths = MemoryFolder(Path(folder))
+        text_encoder = load_encoder(encoder)
+        chat_model = load_model(model, encoder=text_encoder)
+        paths.prepare(text_encoder)
+        skills, controller = paths.load_bank(), paths.load_selector(text_encoder)
+        memory = cls(
+            chat_model,
+            store=paths.open_store(text_encoder),
+            skills=skills,
+            controller=controller,
+            encoder=text_encoder,
+            namespace=namespace,
+            settings=settings,
+            checkpointer=checkpointer,
+        )
+        memory._owns_store = True
+        return memory
+
+    @classmethod
+    async def aopen(
+        cls, folder: str | Path, model: str | BaseChatModel | None = None, **options: Any
+    ) -> Self:
+        """Like `open`, with the same options, without blocking the event loop."""
+        return await asyncio.to_thread(cls.open, folder, model, **options)
+
+    @property
+    def graph(self) -> CompiledStateGraph[Any, Any, Any, Any]:
+        """The compiled construction graph."""
+        return self._graph
+
+    @property
+    def answering_graph(self) -> CompiledStateGraph[Any, Any, Any, Any]:
+        """The compiled answering graph."""
+        return self._answering
+
+    def remember(
+        self,
+        content: Rememberable,
+        *,
+        user_id: str | int | None = None,
+        scope: Mapping[str, object] | None = None,
+        time: str | None = None,
+        config: RunnableConfig | None = None,
+        on_step: OnStep | None = None,
+    ) -> RememberResult:
+        """Read text or messages and write what is worth remembering.
+
+        Args:
+            content: A text, messages (LangChain's, (role, text) pairs or dicts), or spans.
+            user_id: Whose memories.
+            scope: Values of the namespace's other placeholders.
+            time: When it was said or written, for "yesterday" and the like; None is today,
+                "" unknown.
+            config: A LangGraph config; a memory with a checkpointer needs a thread id in it.
+            on_step: Called after every span.
+
+        Returns:
+            The applied actions, the written memories, and the spans that failed: these are kept,
+            and `retry_failed()` takes them up again.
+
+        Raises:
+            ConfigError: If there is no text in the content.
+            NamespaceError: If a placeholder of the namespace has no value.
+            StoreError: If the store cannot be written.
+        """
+        namespace = self.namespace_for(user_id, scope)
+        episode_id, spans = self._episode(content, time)
+        return self._runs.run(
+            spans, namespace, episode_id=episode_id, config=config, on_step=on_step
+        )
+
+    async def aremember(
+        self,
+        content: Rememberable,
+        *,
+        user_id: str | int | None = None,
+        scope: Mapping[str, object] | None = None,
+        time: str | None = None,
+        config: RunnableConfig | None = None,
+        on_step: OnStep | None = None,
+    ) -> RememberResult:
+        """Like `remember`, without blocking the event loop."""
+        namespace = self.namespace_for(user_id, scope)
+        episode_id, spans = self._episode(content, time)
+        return await self._runs.arun(
+            spans, namespace, episode_id=episode_id, config=config, on_step=on_step
+        )
+
+    def remember_later(self, content: Rememberable, namespace: Namespace) -> str:
+        """Queue content durably and remember it in the background; `flush` waits for it.
+
+        Args:
+            content: As in `remember`.
+            namespace: Whose memories, as `namespace_for` gives it.
+
+        Returns:
+            The episode id.
+        """
+        episode_id, queued = self._queued(content, namespace)
+        self._pending.add(queued)
+        self._background.signal(namespace)
+        return episode_id
+
+    async def aremember_later(self, content: Rememberable, namespace: Namespace) -> str:
+        """Like `remember_later`, without blocking the event loop."""
+        episode_id, queued = self._queued(content, namespace)
+        await self._pending.aadd(queued)
+        self._background.signal(namespace)
+        return episode_id
+
+    def answer(
+        self,
+        question: str,
+        *,
+        user_id: str | int | None = None,
+        scope: Mapping[str, object] | None = None,
+        style: AnswerStyle = AnswerStyle.PLAIN,
+        date: str | None = None,
+    ) -> Answer:
+        """Answer a question from the memories.
+
+        Args:
+            question: Not blank.
+            user_id: Whose memories.
+            scope: Values of the namespace's other placeholders.
+            style: A sentence, a short phrase, or a phrase inside of answer tags (METHOD).
+            date: When the question is asked, for questions about "last week" and the like.
+
+        Returns:
+            The answer's text and the memories that the model was given.
+
+        Raises:
+            ConfigError: If the question is blank.
+            ModelCallError: If the model cannot be called.
+        """
+        asked = ask(question, self.namespace_for(user_id, scope), style, date)
+        return answer_of(self._answering.invoke(asked))
+
+    async def aanswer(
+        self,
+        question: str,
+        *,
+        user_id: str | int | None = None,
+        scope: Mapping[str, object] | None = None,
+        style: AnswerStyle = AnswerStyle.PLAIN,
+        date: str | None = None,
+    ) -> Answer:
+        """Like `answer`, without blocking the event loop."""
+        asked = ask(question, self.namespace_for(user_id, scope), style, date)
+        return answer_of(await self._answering.ainvoke(asked))
+
+    def failed(self, *, user_id: str | int | None = None) -> list[FailedSpan]:
+        """The spans that wait for `retry_failed` or for the background writer, oldest first."""
+        namespace = None if user_id is None else self.namespace_for(user_id)
+        return self._pending.waiting(namespace)
+
+    async def afailed(self, *, user_id: str | int | None = None) -> list[FailedSpan]:
+        """Like `failed`, without blocking the event loop."""
+        namespace = None if user_id is None else self.namespace_for(user_id)
+        return await self._pending.awaiting(namespace)
+
+    def retry_failed(self, *, user_id: str | int | None = None) -> RememberResult:
+        """Try again every span that failed, of one user or of all.
+
+        Returns:
+            What was done; `failed` holds the spans that failed again and stay in the queue.
+        """
+        return self._runs.drain(self.failed(user_id=user_id))
+
+    async def aretry_failed(self, *, user_id: str | int | None = None) -> RememberResult:
+        """Like `retry_failed`, without blocking the event loop."""
+        return await self._runs.adrain(await self.afailed(user_id=user_id))
+
+    def middleware(self, **options: Any) -> MemSkillMiddleware:
+        """Middleware for `create_agent`; the options are those of `MemSkillMiddleware`."""
+        return MemSkillMiddleware(self, **options)
+
+    def tools(self) -> list[BaseTool]:
+        """The tools `search_memory` and `save_memory`, for agents that decide themselves."""
+        return build_tools(self)
+
+    def recall_node(self, **options: Any) -> RecallMessagesNode:
+        """A node for a StateGraph over messages; options: see `RecallMessagesNode`."""
+        return RecallMessagesNode(self, **options)
+
+    def remember_node(self, **options: Any) -> RememberMessagesNode:
+        """A node for a StateGraph over messages; options: see `RememberMessagesNode`."""
+        return RememberMessagesNode(self, **options)
+
+    def flush(self, timeout_s: float | None = None) -> bool:
+        """Wait until the background writer has tried everything that it was given.
+
+        Args:
+            timeout_s: Seconds to wait at most; None waits as long as it takes.
+
+        Returns:
+            Whether it is done.
+        """
+        return self._background.flush(timeout_s)
+
+    async def aflush(self, timeout_s: float | None = None) -> bool:
+        """Like `flush`, without blocking the event loop."""
+        return await asyncio.to_thread(self.flush, timeout_s)
+
+    def close(self) -> None:
+        """Drain the background writer and close the store if this memory opened it."""
+        self._background.close()
+        super().close()
+
+    def _parts(self, namespace: tuple[str, ...]) -> ConstructionParts:
+        return ConstructionParts(
+            model=self.model,
+            model_name=model_name(self.model),
+            encoder=self.encoder,
+            bank=self.skills,
+            selector=self.controller,
+            store=self.store,
+            writer=self._writer,
+            namespace=namespace,
+            settings=self.settings,
+        )
+
+    def _episode(self, content: Rememberable, time: str | None) -> tuple[str, list[Span]]:
+        episode_id = uuid.uuid4().hex
+        return episode_id, number_spans(spans_of(content, self.settings, time), episode_id)
+
+    def _queued(self, content: Rememberable, namespace: Namespace) -> tuple[str, list[FailedSpan]]:
+        episode_id, spans = self._episode(content, None)
+        return episode_id, [
+            FailedSpan(span=span, namespace=namespace, reason=QUEUED, attempts=0) for span in spans
+        ]
+
+    def _drain_queued(self, namespace: Namespace) -> None:
+        waiting = self._pending.waiting(namespace)
+        self._runs.drain([entry for entry in waiting if entry.reason == QUEUED])
+
+
+def _selector(controller: Selector | str | Path | None, encoder: TextEncoder) -> Selector:
+    if controller is None:
+        return SimilaritySelector(encoder)
+    if isinstance(controller, str | Path):
+        return load_controller(Path(controller), encoder=encoder)
+    return controller

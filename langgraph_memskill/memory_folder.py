@@ -1,0 +1,139 @@
+"""The folder that holds everything of one memory: chroma/, skills/, controller/, memory.json."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from langchain_core.embeddings import Embeddings
+from langgraph.store.base import IndexConfig
+
+from langgraph_memskill.controller.files import load_controller
+from langgraph_memskill.controller.selectors import Selector, SimilaritySelector
+from langgraph_memskill.embedding import TextEncoder
+from langgraph_memskill.errors import EmbeddingMismatchError, StoreError
+from langgraph_memskill.skills.bank import SkillBank
+from langgraph_memskill.state import dump, load
+from langgraph_memskill.stores.chroma import ChromaStore
+from langgraph_memskill.stores.items import TEXT_FIELD
+
+FORMAT_VERSION = 1
+DEFAULT_PACKS = ("conversation",)
+
+_SETTINGS_FILE = "memory.json"
+_CONTROLLER_FILE = "controller.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderSettings:
+    """What memory.json holds."""
+
+    format_version: int
+    encoder: str = ""
+    """Name of the embedding model that the folder was made with."""
+    dims: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryFolder:
+    """Paths inside a memory folder."""
+
+    root: Path
+
+    @property
+    def chroma(self) -> Path:
+        """The Chroma database with memories, tombstones, pending spans and feedback."""
+        return self.root / "chroma"
+
+    @property
+    def skills(self) -> Path:
+        """The skill bank, one folder with a SKILL.md for each skill."""
+        return self.root / "skills"
+
+    @property
+    def controller(self) -> Path:
+        """The trained controller, if there is one."""
+        return self.root / "controller"
+
+    @property
+    def settings(self) -> Path:
+        """Format version and embedding model of the folder."""
+        return self.root / _SETTINGS_FILE
+
+    def prepare(self, encoder: TextEncoder) -> None:
+        """Create the folder, or check that it fits the encoder.
+
+        Raises:
+            StoreError: If it cannot be created or read, or a newer version of this package made it.
+            EmbeddingMismatchError: If it was made with another embedding model; nothing is changed.
+        """
+        try:
+            if self.settings.exists():
+                text = self.settings.read_text(encoding="utf-8")
+                self._check(load(FolderSettings, json.loads(text)), encoder)
+                return
+            self.root.mkdir(parents=True, exist_ok=True)
+            self._write(encoder)
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"the memory folder {str(self.root)!r} cannot be used: {error}. Give a folder that "
+                f"you may write to, or restore its {_SETTINGS_FILE}"
+            ) from error
+
+    def load_bank(self) -> SkillBank:
+        """Load the folder's skills; a new folder gets the seeds and the conversation pack.
+
+        Raises:
+            SkillError: If a SKILL.md is broken; the message says which file and field.
+        """
+        if self.skills.is_dir() and any(self.skills.iterdir()):
+            return SkillBank.load(self.skills)
+        bank = SkillBank.seed(*DEFAULT_PACKS)
+        bank.save(self.skills)
+        return bank
+
+    def load_selector(self, encoder: TextEncoder) -> Selector:
+        """Load the folder's controller; without one, skills are chosen by similarity.
+
+        Raises:
+            CheckpointError: If the controller's files are damaged or do not fit the encoder.
+        """
+        if (self.controller / _CONTROLLER_FILE).exists():
+            return load_controller(self.controller, encoder=encoder)
+        return SimilaritySelector(encoder)
+
+    def open_store(self, encoder: TextEncoder) -> ChromaStore:
+        """Open the Chroma store.
+
+        Raises:
+            StoreError: If it cannot be opened.
+        """
+        return ChromaStore(self.chroma, index=store_index(encoder), embedding_name=encoder.name)
+
+    @staticmethod
+    def _check(found: FolderSettings, encoder: TextEncoder) -> None:
+        if found.format_version > FORMAT_VERSION:
+            raise StoreError(
+                f"the memory folder has format version {found.format_version}; this package reads "
+                f"up to {FORMAT_VERSION}: upgrade langgraph-memskill"
+            )
+        if (found.encoder, found.dims) != (encoder.name, encoder.dim):
+            raise EmbeddingMismatchError(
+                f"the memory folder was made with the embedding model {found.encoder!r} "
+                f"({found.dims} dimensions), not with {encoder.name!r} ({encoder.dim}): open it "
+                f"with encoder={found.encoder!r}, or use another folder"
+            )
+
+    def _write(self, encoder: TextEncoder) -> None:
+        settings = FolderSettings(
+            format_version=FORMAT_VERSION, encoder=encoder.name, dims=encoder.dim
+        )
+        partial = self.settings.with_suffix(".partial")
+        partial.write_text(json.dumps(dump(settings), indent=2) + "\n", encoding="utf-8")
+        os.replace(partial, self.settings)
+
+
+def store_index(encoder: TextEncoder) -> IndexConfig:
+    """The index configuration of a LangGraph store that ranks by this encoder."""
+    return {"dims": encoder.dim, "embed": cast(Embeddings, encoder), "fields": [TEXT_FIELD]}

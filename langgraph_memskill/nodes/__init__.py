@@ -1,0 +1,1 @@
+"""LangGraph nodes of the construction step and of answering; one node a file."""

@@ -1,0 +1,190 @@
+"""The extract node: one model call reads a span with its memories and skills (METHOD step 6)."""
+
+import logging
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.constants import TAG_NOSTREAM
+from langgraph.errors import GraphBubbleUp
+from langgraph.runtime import Runtime
+
+from langgraph_memskill.actions import resolve_actions
+from langgraph_memskill.errors import ModelCallError, ParseError
+from langgraph_memskill.nodes.base import Node
+from langgraph_memskill.parsing import (
+    ActionReply,
+    actions_from_data,
+    actions_from_reply,
+    parse_actions,
+)
+from langgraph_memskill.prompts import extraction_messages
+from langgraph_memskill.records import ActionType, Memory, ParsedAction, Selection, Skill, Span
+from langgraph_memskill.skills.bank import SkillBank
+from langgraph_memskill.state import ExtractTask, Outcome, dump, load, load_all
+
+logger = logging.getLogger(__name__)
+
+_CHANGE_IDS = uuid.UUID("6f6f5a3e-0c56-4a53-9f0a-9a1a5d7f9c11")
+_REFUSED = (400, 404, 415, 422, 501)
+"""HTTP statuses with which a server says that it does not know structured output."""
+
+# Extraction runs beside somebody's chat: its tokens must not show up in that chat's stream.
+_CONFIG = RunnableConfig(tags=[TAG_NOSTREAM], run_name="memskill_extract")
+
+
+class ExtractNode(Node[ExtractTask]):
+    """Reads `span`, `memories` and `selection`, appends an `Outcome` to `outcomes`.
+
+    Structured output is asked for where the model has it; any other reply goes through the one text
+    parser. A reply that cannot be read is a failed outcome, and so is a call that fails at the last
+    attempt: an earlier one raises `ModelCallError`, for the graph's retry policy.
+    """
+
+    def __init__(self, model: BaseChatModel, bank: SkillBank, *, attempts: int = 1) -> None:
+        """Make the node.
+
+        Args:
+            model: Any chat model.
+            bank: Where the picked skills' texts are.
+            attempts: How often the graph's retry policy runs the node at most, >= 1.
+        """
+        self._model = model
+        self._bank = bank
+        self._attempts = attempts
+        self._structured = _structured(model)
+
+    def __call__(self, state: ExtractTask, runtime: Runtime[Any]) -> dict[str, Any]:
+        """Read one span."""
+        task = _Task(state, self._bank)
+        if task.nothing_to_do:
+            return task.outcome((), called=False)
+        try:
+            reply = self._call(task)
+        except GraphBubbleUp:
+            raise
+        except Exception as error:  # noqa: BLE001
+            return self._failed(task, error, runtime)
+        return task.read(reply)
+
+    async def acall(self, state: ExtractTask, runtime: Runtime[Any]) -> dict[str, Any]:
+        """Like calling the node, without blocking the event loop."""
+        task = _Task(state, self._bank)
+        if task.nothing_to_do:
+            return task.outcome((), called=False)
+        try:
+            reply = await self._acall(task)
+        except GraphBubbleUp:
+            raise
+        except Exception as error:  # noqa: BLE001
+            return self._failed(task, error, runtime)
+        return task.read(reply)
+
+    def _call(self, task: "_Task") -> object:
+        if self._structured is not None:
+            try:
+                return self._structured.invoke(task.messages(structured=True), _CONFIG)
+            except Exception as error:  # noqa: BLE001
+                self._give_up_structure(error)
+        return self._model.invoke(task.messages(structured=False), _CONFIG)
+
+    async def _acall(self, task: "_Task") -> object:
+        if self._structured is not None:
+            try:
+                return await self._structured.ainvoke(task.messages(structured=True), _CONFIG)
+            except Exception as error:  # noqa: BLE001
+                self._give_up_structure(error)
+        return await self._model.ainvoke(task.messages(structured=False), _CONFIG)
+
+    def _give_up_structure(self, error: Exception) -> None:
+        """Go on with text if the server refused the request's form; raise anything else again."""
+        status = getattr(error, "status_code", None)  # the error classes of many client libraries
+        if status not in _REFUSED and not isinstance(error, NotImplementedError):
+            raise error
+        logger.info("the model has no structured output (%s): using text", type(error).__name__)
+        self._structured = None
+
+    def _failed(self, task: "_Task", error: Exception, runtime: Runtime[Any]) -> dict[str, Any]:
+        info = runtime.execution_info
+        attempt = info.node_attempt if info is not None else self._attempts
+        message = f"{type(error).__name__}: {str(error)[:500]}"
+        if attempt < self._attempts:
+            raise ModelCallError(f"the model call for span {task.span.id!r} failed") from error
+        logger.warning("span %s was not read: %s", task.span.id, message)
+        return task.outcome((), failure=message)
+
+
+class _Task:
+    """One span with everything that reading it takes."""
+
+    def __init__(self, state: ExtractTask, bank: SkillBank) -> None:
+        self.position = state.get("position", 0)
+        self.span = load(Span, state["span"])
+        self.memories = load_all(Memory, state.get("memories", []))
+        selection = load(Selection, state["selection"])
+        # A picked noop skill means "nothing to store here"; there is nothing to execute in it.
+        self.skills: list[Skill] = [
+            self_skill
+            for self_skill in (bank[name] for name in selection.skills)
+            if self_skill.action_type is not ActionType.NOOP
+        ]
+
+    @property
+    def nothing_to_do(self) -> bool:
+        return not self.skills or not self.span.text.strip()
+
+    def messages(self, *, structured: bool) -> list[BaseMessage]:
+        return extraction_messages(self.span, self.skills, self.memories, structured=structured)
+
+    def read(self, reply: object) -> dict[str, Any]:
+        try:
+            parsed = _parse(reply, len(self.memories))
+        except ParseError as error:
+            logger.warning("the reply for span %s was not readable", self.span.id)
+            return self.outcome((), failure=f"ParseError: {error}")
+        if parsed and all(action.problem is not None for action in parsed):
+            # Nothing of the reply can be used, so the span has not been read.
+            return self.outcome(parsed, failure=f"ParseError: {parsed[0].problem}")
+        return self.outcome(parsed)
+
+    def outcome(
+        self, parsed: Sequence[ParsedAction], *, failure: str | None = None, called: bool = True
+    ) -> dict[str, Any]:
+        checked = resolve_actions(parsed, self.memories, self.skills, span_id=self.span.id)
+        outcome = Outcome(
+            position=self.position,
+            actions=tuple(
+                replace(action, change_id=uuid.uuid5(_CHANGE_IDS, f"{self.span.id}/{n}").hex)
+                for n, action in enumerate(checked.actions)
+            ),
+            rejected=checked.rejected,
+            failure=failure,
+            called=called,
+        )
+        return {"outcomes": [dump(outcome)]}
+
+
+def _structured(model: BaseChatModel) -> Runnable[Any, Any] | None:
+    try:
+        return model.with_structured_output(ActionReply, include_raw=True)
+    except (NotImplementedError, TypeError, ValueError):
+        return None
+
+
+def _parse(reply: object, num_memories: int) -> tuple[ParsedAction, ...]:
+    if isinstance(reply, dict):  # what with_structured_output(include_raw=True) gives
+        parsed = reply.get("parsed")
+        if isinstance(parsed, ActionReply):
+            return actions_from_reply(parsed, num_memories)
+        reply = reply.get("raw")
+    if not isinstance(reply, AIMessage):
+        raise ParseError(f"the model returned {type(reply).__name__} instead of a message")
+    if reply.tool_calls:
+        # Its arguments are JSON but do not fit the schema: one bad action must not cost the others.
+        return actions_from_data(reply.tool_calls[0]["args"], num_memories)
+    broken_calls = [call["args"] or "" for call in reply.invalid_tool_calls]
+    return parse_actions("\n".join([str(reply.text), *broken_calls]), num_memories)

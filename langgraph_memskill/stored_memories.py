@@ -1,0 +1,367 @@
+"""StoredMemories: everything that can be done with memories without a chat model."""
+
+import asyncio
+import uuid
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from langgraph.store.base import BaseStore, GetOp, Item, Op
+
+from langgraph_memskill.embedding import TextEncoder
+from langgraph_memskill.errors import ConfigError, MemoryNotFoundError
+from langgraph_memskill.namespaces import Namespace, NamespaceTemplate, current_runtime
+from langgraph_memskill.records import ActionType, Memory, MemoryAction, MemoryVersion
+from langgraph_memskill.stores.applying import Applied, Cause, MemoryWriter
+from langgraph_memskill.stores.chroma import ChromaStore
+from langgraph_memskill.stores.feedback import (
+    Feedback,
+    aread_feedback,
+    make_feedback,
+    put_feedback,
+    read_feedback,
+)
+from langgraph_memskill.stores.items import (
+    MemorySearch,
+    aread_items,
+    checked_query,
+    memory_of,
+    read_items,
+)
+from langgraph_memskill.stores.tombstones import (
+    TOMBSTONES,
+    deleted_memories,
+    deleted_memory,
+    find_tombstone,
+    get_tombstone,
+    is_tombstone,
+)
+
+_ALL_NAMESPACES = 1_000_000
+
+
+class StoredMemories:
+    """The memories of all users in one store.
+
+    `user_id` (and `scope`, for other placeholders of the namespace) may be left out inside of a
+    graph run whose context, authenticated user or config holds them. An operation on a memory id
+    looks through all namespaces if no user is named, so pass `user_id` when acting for a user.
+    """
+
+    def __init__(
+        self,
+        store: BaseStore,
+        encoder: TextEncoder,
+        namespace: Sequence[str],
+        top_k: int,
+        *,
+        owns_store: bool = False,
+    ) -> None:
+        """Work on a store.
+
+        Args:
+            store: Any LangGraph store.
+            encoder: Ranks the memories of a store without an embedding index.
+            namespace: Template of the memories' namespace.
+            top_k: Memories that `recall` finds unless it is told otherwise, >= 1.
+            owns_store: Whether closing this closes the store.
+        """
+        self.store = store
+        self._owns_store = owns_store
+        self.encoder = encoder
+        self.namespace = NamespaceTemplate(namespace)
+        self._top_k = top_k
+        self._writer = MemoryWriter(store)
+        self._search = MemorySearch(store, encoder)
+
+    def namespace_for(
+        self, user_id: str | int | None = None, scope: Mapping[str, object] | None = None
+    ) -> Namespace:
+        """The namespace of a user's memories.
+
+        Raises:
+            NamespaceError: If a placeholder has no value.
+        """
+        return self.namespace.resolve(user_id=user_id, scope=scope, runtime=current_runtime())
+
+    def recall(
+        self,
+        query: str,
+        *,
+        user_id: str | int | None = None,
+        scope: Mapping[str, object] | None = None,
+        k: int | None = None,
+    ) -> list[Memory]:
+        """Find the memories nearest to a query, most similar first.
+
+        Args:
+            query: What is asked for; not blank.
+            user_id: Whose memories.
+            scope: Values of the namespace's other placeholders.
+            k: How many at most, >= 1; None takes the settings' `top_k`.
+
+        Raises:
+            ConfigError: If the query is blank or k is below 1.
+        """
+        namespace, limit = self.namespace_for(user_id, scope), self._limit(k)
+        [found] = self._search.search(namespace, [checked_query(query)], limit)
+        return found
+
+    async def arecall(
+        self,
+        query: str,
+        *,
+        user_id: str | int | None = None,
+        scope: Mapping[str, object] | None = None,
+        k: int | None = None,
+    ) -> list[Memory]:
+        """Like `recall`, without blocking the event loop."""
+        namespace, limit = self.namespace_for(user_id, scope), self._limit(k)
+        [found] = await self._search.asearch(namespace, [checked_query(query)], limit)
+        return found
+
+    def memories(
+        self, *, user_id: str | int | None = None, scope: Mapping[str, object] | None = None
+    ) -> list[Memory]:
+        """All memories of a user."""
+        return self._search.read_all(self.namespace_for(user_id, scope))
+
+    async def amemories(
+        self, *, user_id: str | int | None = None, scope: Mapping[str, object] | None = None
+    ) -> list[Memory]:
+        """Like `memories`, without blocking the event loop."""
+        return await self._search.aread_all(self.namespace_for(user_id, scope))
+
+    def forgotten(
+        self, *, user_id: str | int | None = None, scope: Mapping[str, object] | None = None
+    ) -> list[Memory]:
+        """All deleted memories of a user, with their history."""
+        namespace = self.namespace_for(user_id, scope)
+        return deleted_memories(read_items(self.store, TOMBSTONES), namespace)
+
+    async def aforgotten(
+        self, *, user_id: str | int | None = None, scope: Mapping[str, object] | None = None
+    ) -> list[Memory]:
+        """Like `forgotten`, without blocking the event loop."""
+        namespace = self.namespace_for(user_id, scope)
+        return deleted_memories(await aread_items(self.store, TOMBSTONES), namespace)
+
+    def get(self, memory_id: str, *, user_id: str | int | None = None) -> Memory:
+        """One memory.
+
+        Raises:
+            MemoryNotFoundError: If there is none with this id.
+        """
+        return self._find(memory_id, user_id)
+
+    async def aget(self, memory_id: str, *, user_id: str | int | None = None) -> Memory:
+        """Like `get`, without blocking the event loop."""
+        return await self._afind(memory_id, user_id)
+
+    def history(
+        self, memory_id: str, *, user_id: str | int | None = None
+    ) -> tuple[MemoryVersion, ...]:
+        """All versions of a memory, oldest first; also of one that was deleted.
+
+        Raises:
+            MemoryNotFoundError: If there never was one with this id.
+        """
+        return self._find(memory_id, user_id, deleted=True).history
+
+    async def ahistory(
+        self, memory_id: str, *, user_id: str | int | None = None
+    ) -> tuple[MemoryVersion, ...]:
+        """Like `history`, without blocking the event loop."""
+        return (await self._afind(memory_id, user_id, deleted=True)).history
+
+    def save(
+        self,
+        content: str,
+        *,
+        memory_id: str | None = None,
+        user_id: str | int | None = None,
+        scope: Mapping[str, object] | None = None,
+    ) -> Memory:
+        """Write a memory as it is, without a model.
+
+        Args:
+            content: Its text; not blank.
+            memory_id: An existing memory to change; None makes a new one.
+            user_id: Whose memory.
+            scope: Values of the namespace's other placeholders.
+
+        Returns:
+            The memory as it is now.
+
+        Raises:
+            ConfigError: If the content is blank.
+            MemoryNotFoundError: If `memory_id` names none.
+        """
+        namespace, action = self.namespace_for(user_id, scope), _saving(content, memory_id)
+        return _saved(self._writer.apply(namespace, [action], Cause(kind="tool")), action)
+
+    async def asave(
+        self,
+        content: str,
+        *,
+        memory_id: str | None = None,
+        user_id: str | int | None = None,
+        scope: Mapping[str, object] | None = None,
+    ) -> Memory:
+        """Like `save`, without blocking the event loop."""
+        namespace, action = self.namespace_for(user_id, scope), _saving(content, memory_id)
+        return _saved(await self._writer.aapply(namespace, [action], Cause(kind="tool")), action)
+
+    def forget(self, memory_id: str, *, user_id: str | int | None = None) -> MemoryAction:
+        """Delete a memory; its history stays readable.
+
+        Returns:
+            The applied action, with the deleted content in `previous`.
+
+        Raises:
+            MemoryNotFoundError: If there is none with this id.
+        """
+        namespace = self._find(memory_id, user_id).namespace
+        applied = self._writer.apply(namespace, [_forgetting(memory_id)], Cause(kind="forget"))
+        return _forgotten(applied, memory_id)
+
+    async def aforget(self, memory_id: str, *, user_id: str | int | None = None) -> MemoryAction:
+        """Like `forget`, without blocking the event loop."""
+        namespace = (await self._afind(memory_id, user_id)).namespace
+        action = _forgetting(memory_id)
+        return _forgotten(
+            await self._writer.aapply(namespace, [action], Cause(kind="forget")), memory_id
+        )
+
+    def feedback(self, episode_id: str, reward: float) -> Feedback:
+        """Record how well an episode (a `remember` call) served; training will use it.
+
+        Args:
+            episode_id: The id that `remember` returned.
+            reward: Any finite number; benchmarks use [0, 1].
+
+        Raises:
+            ConfigError: If the id is blank or the reward is not finite.
+        """
+        feedback = make_feedback(episode_id, reward)
+        self.store.batch([put_feedback(feedback)])
+        return feedback
+
+    async def afeedback(self, episode_id: str, reward: float) -> Feedback:
+        """Like `feedback`, without blocking the event loop."""
+        feedback = make_feedback(episode_id, reward)
+        await self.store.abatch([put_feedback(feedback)])
+        return feedback
+
+    def recorded_feedback(self, episode_id: str | None = None) -> list[Feedback]:
+        """The recorded rewards of an episode, or all, oldest first."""
+        return read_feedback(self.store, episode_id)
+
+    async def arecorded_feedback(self, episode_id: str | None = None) -> list[Feedback]:
+        """Like `recorded_feedback`, without blocking the event loop."""
+        return await aread_feedback(self.store, episode_id)
+
+    def close(self) -> None:
+        """Close the store if it was opened for this."""
+        if self._owns_store and isinstance(self.store, ChromaStore):
+            self.store.close()
+
+    async def aclose(self) -> None:
+        """Like `close`, without blocking the event loop."""
+        await asyncio.to_thread(self.close)
+
+    def __enter__(self) -> Self:
+        """Use it in a with statement; leaving that closes it."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        """Use it in an async with statement; leaving that closes it."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close it without blocking the event loop."""
+        await self.aclose()
+
+    def _limit(self, k: int | None) -> int:
+        limit = self._top_k if k is None else k
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            raise ConfigError(f"k={k!r} must be a whole number of at least 1")
+        return limit
+
+    def _find(self, memory_id: str, user_id: str | int | None, *, deleted: bool = False) -> Memory:
+        places = self._known_places(user_id)
+        lookups = _tombstone_lookups(memory_id, places) if deleted else []
+        if places is None:
+            prefix = self.namespace.literal_prefix
+            places = self.store.list_namespaces(prefix=prefix or None, limit=_ALL_NAMESPACES)
+        live = [GetOp(place, memory_id) for place in places]
+        return _first(self.store.batch([*live, *lookups]), memory_id)
+
+    async def _afind(
+        self, memory_id: str, user_id: str | int | None, *, deleted: bool = False
+    ) -> Memory:
+        places = self._known_places(user_id)
+        lookups = _tombstone_lookups(memory_id, places) if deleted else []
+        if places is None:
+            prefix = self.namespace.literal_prefix
+            places = await self.store.alist_namespaces(prefix=prefix or None, limit=_ALL_NAMESPACES)
+        live = [GetOp(place, memory_id) for place in places]
+        return _first(await self.store.abatch([*live, *lookups]), memory_id)
+
+    def _known_places(self, user_id: str | int | None) -> list[Namespace] | None:
+        if user_id is None and self.namespace.names:
+            return None
+        return [self.namespace_for(user_id)]
+
+
+def _tombstone_lookups(memory_id: str, places: Sequence[Namespace] | None) -> list[Op]:
+    if places is None:  # the namespace that a memory was deleted from may be empty by now
+        return [find_tombstone(memory_id)]
+    return [get_tombstone(place, memory_id) for place in places]
+
+
+def _first(found: Sequence[object], memory_id: str) -> Memory:
+    for entry in found:
+        item = entry[0] if isinstance(entry, list) and entry else entry
+        if isinstance(item, Item):
+            return deleted_memory(item) if is_tombstone(item) else memory_of(item)
+    raise MemoryNotFoundError(f"there is no memory with the id {memory_id!r}")
+
+
+def _saving(content: str, memory_id: str | None) -> MemoryAction:
+    if not isinstance(content, str) or not content.strip():
+        raise ConfigError(f"a memory needs a text, not {content!r}")
+    kind = ActionType.INSERT if memory_id is None else ActionType.UPDATE
+    return MemoryAction(
+        type=kind, memory_id=memory_id, content=content.strip(), change_id=uuid.uuid4().hex
+    )
+
+
+def _saved(applied: Applied, action: MemoryAction) -> Memory:
+    if applied.rejected:
+        raise MemoryNotFoundError(f"there is no memory with the id {action.memory_id!r}")
+    return applied.memories[0]
+
+
+def _forgetting(memory_id: str) -> MemoryAction:
+    return MemoryAction(type=ActionType.DELETE, memory_id=memory_id, change_id=uuid.uuid4().hex)
+
+
+def _forgotten(applied: Applied, memory_id: str) -> MemoryAction:
+    if applied.rejected:
+        raise MemoryNotFoundError(f"there is no memory with the id {memory_id!r}")
+    return applied.actions[0]

@@ -1,0 +1,245 @@
+"""A LangGraph store on Chroma."""
+
+import asyncio
+import weakref
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from langchain_core.embeddings import Embeddings
+from langgraph.store.base import BaseStore, IndexConfig, Op, Result
+
+from langgraph_memskill.errors import ConfigError, StoreError
+from langgraph_memskill.stores.indexing import Indexer, Vectors
+
+if TYPE_CHECKING:
+    from chromadb.api import ClientAPI
+
+    from langgraph_memskill.stores.batches import Plan
+    from langgraph_memskill.stores.connection import Connection
+
+DEFAULT_PREFIX = "memskill"
+_URL_SCHEMES = ("http://", "https://")
+
+
+class ChromaStore(BaseStore):
+    """LangGraph's store contract on Chroma: in memory, in a folder, or on a server.
+
+    It behaves as `InMemoryStore` on any sequence of operations, but for these points:
+
+    - Reading or deleting in a namespace that does not exist does not create it.
+    - A namespace without items is not listed.
+    - `created_at` survives an overwrite, as in PostgresStore.
+    - An overwritten item is found by its new texts only; after `index=False` by none.
+    - One text may stand in several items, or several times in one item, of a batch.
+    - A query or item whose vector is zero scores 0.0, never NaN.
+    - Values come back as fresh copies, as JSON has them: tuples are lists. What JSON cannot hold is
+      refused with a StoreError before anything of the batch is written.
+    - Labels are checked also in operations given to `batch`, and keys must be texts.
+
+    Each item is written whole or not at all, whatever breaks. A batch is carried out at once for
+    other threads and tasks of this process; other processes may see parts of it on their way.
+    A comparison filter ($gt, $gte, $lt, $lte) reads every item under the prefix, because it must
+    report a value that it cannot compare; other filters read only as far as needed.
+
+    Every namespace has collections of its own, so a search costs about what a bare Chroma query
+    costs, however many other namespaces there are. A namespace in use takes about 2.7 MB of memory.
+    A folder may be opened several times and by several processes, which take turns batch by batch;
+    other programs must not open it with Chroma clients of their own at the same time.
+
+    Example:
+        ```python
+        store = ChromaStore("dir", index={"dims": 384, "embed": embed, "fields": ["text"]})
+        store.put(("users", "ann"), "pet", {"text": "Ann has a cat."})
+        store.search(("users",), query="animals")
+        ```
+    """
+
+    __slots__ = (
+        "_catalog",
+        "_connection",
+        "_finalizer",
+        "_fingerprint",
+        "_indexer",
+        "index_config",
+    )
+
+    def __init__(
+        self,
+        location: str | Path | None = None,
+        *,
+        client: "ClientAPI | None" = None,
+        index: IndexConfig | None = None,
+        embedding_name: str | None = None,
+        prefix: str = DEFAULT_PREFIX,
+        headers: Mapping[str, str] | None = None,
+        tenant: str | None = None,
+        database: str | None = None,
+        timeout_s: float = 60.0,
+    ) -> None:
+        """Open a store, making it if it does not exist.
+
+        Args:
+            location: A folder, or the URL of a Chroma server; None keeps everything in memory.
+            client: A synchronous Chroma client to use instead; it stays its owner's to close.
+            index: LangGraph's index configuration: "dims", "embed" and perhaps "fields". "embed" is
+                a LangChain Embeddings object, a function from texts to vectors, sync or async, or a
+                name such as "openai:text-embedding-3-small". Without it a new store has no vector
+                search; a store that has vectors can then be read and deleted from, but putting
+                something that would have to be indexed, or searching with a query, is an error.
+            embedding_name: Name of the embedding model, noted in the store and compared whenever it
+                is opened; None takes the `name`, `model_name` or `model` of the "embed" object.
+            prefix: Start of the names of our collections; two stores in one place need two.
+            headers: HTTP headers for a server, such as its token.
+            tenant: Tenant on a server; None is Chroma's default.
+            database: Database on a server; None is Chroma's default.
+            timeout_s: How long to wait for any answer of a server, in seconds.
+
+        Raises:
+            ConfigError: If the arguments contradict each other or `index` is incomplete.
+            EmbeddingMismatchError: If the store was made with another embedding model or width.
+            StoreError: If the place cannot be opened, or a newer version of this package made it.
+        """
+        super().__init__()
+        url = location if isinstance(location, str) and location.startswith(_URL_SCHEMES) else None
+        if url is None and (headers or tenant or database):
+            raise ConfigError("headers, tenant and database go with the URL of a Chroma server")
+        if client is not None and location is not None:
+            raise ConfigError(f"both a location ({location!r}) and a client are given: give one")
+        if location == "":
+            raise ConfigError("location is empty: give a folder, a URL, or None for memory")
+        self._indexer = Indexer(index, name=embedding_name) if index is not None else None
+        self.index_config = index.copy() if index is not None else None
+        # Here, so that importing the package does not load Chroma.
+        from langgraph_memskill.stores.catalog import Catalog
+        from langgraph_memskill.stores.connection import ClientConnection, ServerConnection
+        from langgraph_memskill.stores.embedded import EmbeddedConnection
+
+        connection: Connection
+        if client is not None:
+            connection = ClientConnection(client)
+        elif url is not None:
+            connection = ServerConnection(
+                url, headers=headers, tenant=tenant, database=database, timeout_s=timeout_s
+            )
+        elif location is not None:
+            connection = EmbeddedConnection.in_folder(Path(location))
+        else:
+            connection = EmbeddedConnection()
+        self._connection = connection
+        self._finalizer = weakref.finalize(self, connection.release)
+        try:
+            with connection.session(write=True):
+                self._catalog = Catalog.of(connection, prefix)
+                self._fingerprint = self._catalog.agree(self._indexer)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def embeddings(self) -> Embeddings | None:
+        """The embedding model in use; None without an index."""
+        return self._indexer.embeddings if self._indexer else None
+
+    def batch(self, ops: Iterable[Op]) -> list[Result]:
+        """Carry out operations together; reads see the state before the batch's writes.
+
+        Args:
+            ops: Operations of LangGraph's store interface.
+
+        Returns:
+            One result an operation, in order; None for a put or delete.
+
+        Raises:
+            InvalidNamespaceError: If a namespace label is unusable.
+            StoreError: If a value cannot be stored, or the place cannot be read or written.
+            EmbeddingMismatchError: If the embedding model gives vectors that do not fit.
+        """
+        plan = self._plan(list(ops))
+        documents, queries = (
+            self._indexer.embed(plan.texts, plan.queries) if self._indexer else _NONE
+        )
+        return self._run(plan, documents, queries)
+
+    async def abatch(self, ops: Iterable[Op]) -> list[Result]:
+        """Carry out operations like `batch`, without blocking the event loop.
+
+        The embedding model's async methods are awaited; Chroma works in a thread. If the task is
+        cancelled while Chroma works, the batch is still carried out.
+        """
+        plan = await asyncio.to_thread(self._plan, list(ops))
+        documents, queries = (
+            await self._indexer.aembed(plan.texts, plan.queries) if self._indexer else _NONE
+        )
+        return await asyncio.to_thread(self._run, plan, documents, queries)
+
+    def close(self) -> None:
+        """Let go of the place; the store cannot be used any more. Closing twice is no error."""
+        self._finalizer()
+
+    async def aclose(self) -> None:
+        """Close without blocking the event loop."""
+        await asyncio.to_thread(self.close)
+
+    def __enter__(self) -> Self:
+        """Return the store itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the store."""
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        """Return the store itself."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the store."""
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        dims = self._indexer.dims if self._indexer else None
+        return f"ChromaStore(in {self._connection.place}, dims={dims})"
+
+    def _plan(self, ops: list[Op]) -> "Plan":
+        from langgraph_memskill.stores.batches import make_plan
+
+        plan = make_plan(ops, self._indexer)
+        if self._indexer is None and self._fingerprint.dims is not None:
+            self._refuse_blind_use(ops)
+        return plan
+
+    def _refuse_blind_use(self, ops: list[Op]) -> None:
+        """Refuse what would silently lose searchability in a store that has vectors."""
+        from langgraph.store.base import PutOp, SearchOp
+
+        for op in ops:
+            is_put = isinstance(op, PutOp) and op.value is not None and op.index is not False
+            if is_put or (isinstance(op, SearchOp) and op.query):
+                raise StoreError(
+                    f"{self._connection.place} holds vectors ({self._fingerprint.dims} numbers, "
+                    f"embedding model {self._fingerprint.embedding_name!r}) but was opened without "
+                    "index=: open it with its embedding model to search by query or to put items "
+                    "(put with index=False works)"
+                )
+
+    def _run(self, plan: "Plan", documents: Vectors, queries: Vectors) -> list[Result]:
+        from langgraph_memskill.stores.batches import Executor
+
+        with self._connection.session(write=bool(plan.puts)):
+            return Executor(self._catalog).run(plan, documents, queries)
+
+
+_NONE: tuple[Vectors, Vectors] = ({}, {})
+"""No vectors of documents and none of queries."""

@@ -1,0 +1,89 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from langgraph_memskill.benchmarks.scorers import (
+    best_token_f1,
+    evidence_recall,
+    normalize,
+    token_f1,
+    token_f1_max,
+)
+from langgraph_memskill.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("text", "normal"),
+    [
+        ("The  Blue Kayak, by a lake!", "blue kayak by lake"),
+        ("Tomas and Priya", "tomas priya"),
+        ("7:40", "740"),
+        ("1,250", "1250"),
+        ("theatre", "theatre"),
+        ("the.", ""),
+    ],
+)
+def test_normalize(text, normal):
+    assert normalize(text) == normal
+
+
+def test_f1_of_a_longer_prediction():
+    # 2 of 4 predicted words are right, both gold words are found: 2 * 0.5 * 1 / 1.5.
+    assert token_f1("behind the greenhouse near walls", "greenhouse wall") == pytest.approx(2 / 3)
+
+
+def test_f1_counts_each_word_as_often_as_it_occurs():
+    assert token_f1("ferry ferry ferry", "ferry") == pytest.approx(0.5)
+
+
+def test_f1_of_two_empty_texts_is_zero():
+    """QUIRK 68, kept."""
+    assert token_f1("the", "...") == 0.0
+
+
+def test_f1_max_takes_the_best_part_for_each_gold_part():
+    # "ferry" is found, for "red train" the best part is "train".
+    assert token_f1_max("train, ferry", "ferry, red train") == pytest.approx((1 + 2 / 3) / 2)
+
+
+def test_f1_max_counts_empty_parts_as_misses():
+    """QUIRK 67, kept."""
+    assert token_f1_max("bus", "bus,") == pytest.approx(0.5)
+
+
+def test_an_outage_text_is_scored_like_any_other():
+    """QUIRK 63."""
+    assert token_f1("API request error", "a request") == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("prediction", "answer"), [(None, "a"), ("a", 7), (["a"], "a")])
+@pytest.mark.parametrize("score", [token_f1, token_f1_max])
+def test_only_texts_are_scored(score, prediction, answer):
+    with pytest.raises(DataError, match="no text"):
+        score(prediction, answer)
+
+
+def test_the_best_of_several_golds():
+    assert best_token_f1("88 km", ["88 kilometres", "88 km"]) == 1.0
+    assert best_token_f1("88 km", []) is None
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_f1_is_symmetric_and_in_range(first, second):
+    score = token_f1(first, second)
+    assert 0 <= score <= 1
+    assert score == pytest.approx(token_f1(second, first))
+    assert token_f1(first, first) == (1.0 if normalize(first) else 0.0)
+
+
+@pytest.mark.parametrize(
+    ("found", "gold", "recall"),
+    [
+        (["D1:1", "D2:3", "D1:1"], ["D1:1"], 1.0),
+        (["D1:1"], ["D1:1", "D2:3", "D2:4", "D2:5"], 0.25),
+        ([], ["D1:1"], 0.0),
+        (["D1:1"], [], None),
+    ],
+)
+def test_evidence_recall(found, gold, recall):
+    assert evidence_recall(found, gold) == recall

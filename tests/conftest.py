@@ -1,0 +1,166 @@
+"""Fakes at the chat-model border and a toy encoder; both read what they are given."""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.embeddings import Embeddings
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langgraph.store.memory import InMemoryStore
+from numpy.typing import NDArray
+from pydantic import PrivateAttr
+
+from langgraph_memskill.memory import MemSkillMemory
+from langgraph_memskill.prompts import ExtractionRequest, read_answer, read_extraction
+from langgraph_memskill.records import ActionType
+from langgraph_memskill.skills.bank import SkillBank
+
+# The same examples in every run, and no failure because the machine is busy.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.load_profile("repeatable")
+
+
+class WordEncoder(Embeddings):
+    """Texts that share words are near each other: every word is one pseudo-random direction."""
+
+    name = "words"
+    dim = 48
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        rows = np.zeros((len(texts), self.dim), np.float32)
+        for row, text in zip(rows, texts, strict=True):
+            for word in re.findall(r"\w+", text.lower()):
+                digest = hashlib.sha256(word.encode("utf-8", "surrogatepass")).digest()
+                seed = int.from_bytes(digest[:8], "big")
+                row += np.random.default_rng(seed).normal(size=self.dim)
+            row /= np.linalg.norm(row) or 1.0
+        return rows
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return self.encode(texts).tolist()
+
+    def embed_query(self, text: str) -> list[float]:
+        return self.encode([text])[0].tolist()
+
+
+class ReadingModel(BaseChatModel):
+    """Follows plain orders that it reads in the span, if its skills allow them.
+
+    "remember X", "change X to Y" and "forget X" stand on lines of their own. Questions are answered
+    with the memory that shares most words; any other chat gets its system message back.
+    """
+
+    failures: int = 0
+    """How many of the next calls raise."""
+    reply: str | None = None
+    """Said instead of anything sensible."""
+    _prompts: list[list[BaseMessage]] = PrivateAttr(default_factory=list)
+
+    @property
+    def _llm_type(self) -> str:
+        return "reading"
+
+    @property
+    def prompts(self) -> list[list[BaseMessage]]:
+        return self._prompts
+
+    def bind_tools(self, tools: Any, **kwargs: Any) -> BaseChatModel:
+        return self
+
+    def with_structured_output(self, schema: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        self._prompts.append(messages)
+        if self.failures > 0:
+            self.failures -= 1
+            raise ConnectionError("the endpoint is down")
+        text = self.reply if self.reply is not None else _sensible(messages)
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(text))])
+
+
+def _sensible(messages: list[BaseMessage]) -> str:
+    if (request := read_extraction(messages)) is not None:
+        return _obey(request)
+    if (question := read_answer(messages)) is not None:
+        asked = _words(question.question)
+        ranked = sorted(question.memories, key=lambda m: -len(asked & _words(m.content)))
+        return ranked[0].content if ranked else "I do not know."
+    notes = [str(message.text) for message in messages if message.type == "system"]
+    return f"I see: {' '.join(notes)}"
+
+
+def _obey(request: ExtractionRequest) -> str:
+    allowed = {skill.action_type for skill in request.skills}
+    blocks = []
+    for line in request.span_text.splitlines():
+        order = line.partition(": ")[2] if re.match(r"\w+: ", line) else line
+        if ActionType.INSERT in allowed and order.startswith("remember "):
+            blocks.append(f"ACTION: INSERT\nMEMORY_ITEM: {order.removeprefix('remember ')}")
+        if order.startswith("change "):
+            old, _, new = order.removeprefix("change ").partition(" to ")
+            for memory in request.memories:
+                if old in memory.content:
+                    blocks.append(
+                        f"ACTION: UPDATE\nMEMORY_INDEX: {memory.index}\nUPDATED_MEMORY: {new}"
+                    )
+        if order.startswith("forget "):
+            for memory in request.memories:
+                if order.removeprefix("forget ") in memory.content:
+                    blocks.append(f"ACTION: DELETE\nMEMORY_INDEX: {memory.index}")
+    return "\n\n".join(blocks) or "ACTION: NOOP"
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.lower()))
+
+
+@pytest.fixture
+def encoder() -> WordEncoder:
+    return WordEncoder()
+
+
+@pytest.fixture
+def model() -> ReadingModel:
+    return ReadingModel()
+
+
+@pytest.fixture
+def store(encoder: WordEncoder) -> InMemoryStore:
+    return InMemoryStore(index={"dims": encoder.dim, "embed": encoder, "fields": ["text"]})
+
+
+@pytest.fixture
+def make_memory(
+    encoder: WordEncoder, model: ReadingModel, store: InMemoryStore
+) -> Iterator[Callable[..., MemSkillMemory]]:
+    """Makes memories over one store; they are closed after the test."""
+    made: list[MemSkillMemory] = []
+
+    def make(**options: Any) -> MemSkillMemory:
+        parts: dict[str, Any] = {
+            "model": model,
+            "store": store,
+            "encoder": encoder,
+            "skills": SkillBank.seed(),
+        }
+        parts |= options
+        made.append(MemSkillMemory(**parts))
+        return made[-1]
+
+    yield make
+    for memory in made:
+        memory.close()

@@ -1,0 +1,1 @@
+"""Training: what makes the controller and the skills better."""
