@@ -76,8 +76,8 @@ class Handler(BaseHTTPRequestHandler):
         rule = self.server.answers.rule_for(key, body)
         if rule == "close":
             return
-        if rule == "slow":
-            time.sleep(1.0)
+        if rule in ("slow", "stuck"):
+            time.sleep(1 if rule == "slow" else 6)
         if isinstance(rule, tuple):
             self._send(rule[0], {"error": {"message": rule[2]}}, rule[1])
         elif body.get("stream"):
@@ -183,8 +183,8 @@ def test_a_closed_connection_rests_the_endpoint(server, make_pool):
 
 
 def test_a_timeout_rests_the_endpoint(server, make_pool):
-    server[1].rules = {KEY_1: "slow"}
-    pool = make_pool(timeout_s=0.3)
+    server[1].rules = {KEY_1: "stuck"}
+    pool = make_pool(timeout_s=2)
     assert pool.invoke("hi").text == "hello key2"
     assert "imeout" in pool.endpoints[0].reason
 
@@ -198,25 +198,25 @@ def test_a_server_that_is_not_there_rests(make_pool, server):
 
 
 def test_retry_after_says_how_long_to_rest(server, make_pool):
-    server[1].rules = {KEY_1: (429, (("Retry-After", "7"),), "slow down")}
+    server[1].rules = {KEY_1: (429, (("Retry-After", "700"),), "slow down")}
     pool = make_pool()
     pool.invoke("hi")
-    assert 6 < pool.endpoints[0].resting_s <= 7
+    assert 600 < pool.endpoints[0].resting_s <= 700
 
 
 def test_retry_after_may_be_a_date(server, make_pool):
-    when = formatdate(time.time() + 100, usegmt=True)
+    when = formatdate(time.time() + 1000, usegmt=True)
     server[1].rules = {KEY_1: (429, (("Retry-After", when),), "slow down")}
     pool = make_pool()
     pool.invoke("hi")
-    assert 90 < pool.endpoints[0].resting_s <= 100
+    assert 900 < pool.endpoints[0].resting_s <= 1000
 
 
 def test_an_unreadable_retry_after_is_ignored(server, make_pool):
     server[1].rules = {KEY_1: (429, (("Retry-After", "soon"),), "slow down")}
-    pool = make_pool(rest_s=11)
+    pool = make_pool(rest_s=1100)
     pool.invoke("hi")
-    assert 10 < pool.endpoints[0].resting_s <= 11
+    assert 1000 < pool.endpoints[0].resting_s <= 1100
 
 
 def test_a_rested_endpoint_works_again(server, make_pool):
@@ -259,16 +259,16 @@ def test_a_rest_beyond_the_limit_fails_at_once(server, make_pool):
     server[1].rules = {KEY_1: busy, KEY_2: busy}
     started = time.monotonic()
     with pytest.raises(ModelCallError, match="HTTP 429.*HTTP 429.*max_wait_s"):
-        make_pool(max_wait_s=5).invoke("hi")
-    assert time.monotonic() - started < 4
+        make_pool(max_wait_s=60).invoke("hi")
+    assert time.monotonic() - started < 60
 
 
 def test_a_server_that_never_recovers_is_given_up(server, make_pool):
     server[1].rules = {KEY_1: (429, (("Retry-After", "0"),), "slow down")}
     with pytest.raises(ModelCallError, match="no endpoint could answer"):
-        make_pool(KEY_1, max_wait_s=1).invoke("hi")
-    # Rests of 0.25 s, 0.5 s, then 1 s, which is beyond the limit.
-    assert server[1].calls == {KEY_1: 3}
+        make_pool(KEY_1, max_wait_s=2).invoke("hi")
+    # Rests of 0.25 s, 0.5 s and 1 s, then 2 s, which is beyond the limit; fewer on a slow machine.
+    assert 2 <= server[1].calls[KEY_1] <= 4
 
 
 def test_a_bad_request_is_raised_at_once_and_unchanged(server, make_pool):

@@ -160,7 +160,7 @@ def test_large_write_lets_the_loop_run(open_store: Callable[..., ChromaStore]) -
     start = time.perf_counter()
     gap = asyncio.run(longest_gap())
     # Written in one piece it would be nearly the whole time.
-    assert gap < max(0.25, (time.perf_counter() - start) / 3)
+    assert gap < max(1.0, (time.perf_counter() - start) / 3)
 
 
 def test_cancelled_batch_is_whole_and_the_store_goes_on(
