@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -25,6 +26,7 @@ from langgraph_memskill.records import (
 from langgraph_memskill.state import ConstructionState, StepEvent, dump_all, load, load_all
 from langgraph_memskill.stores.items import memory_of
 from langgraph_memskill.stores.pending import PendingSpans
+from langgraph_memskill.threads import THREAD_KEY, current_thread_id
 
 logger = logging.getLogger(__name__)
 
@@ -113,8 +115,13 @@ class ConstructionRuns:
             What was done over all namespaces; `failed` holds the spans that stay in the queue.
         """
         results = []
-        for namespace, spans in _by_namespace(waiting).items():
-            result = self.run([w.span for w in spans], namespace, episode_id=_episode(spans))
+        for namespace, spans in _runs(waiting):
+            result = self.run(
+                [w.span for w in spans],
+                namespace,
+                episode_id=_episode(spans),
+                config=_config(spans),
+            )
             again = _again(spans, result)
             self.pending.add(again)
             self.pending.remove(_done(spans, again))
@@ -124,8 +131,13 @@ class ConstructionRuns:
     async def adrain(self, waiting: Sequence[FailedSpan]) -> RememberResult:
         """Like `drain`, without blocking the event loop."""
         results = []
-        for namespace, spans in _by_namespace(waiting).items():
-            result = await self.arun([w.span for w in spans], namespace, episode_id=_episode(spans))
+        for namespace, spans in _runs(waiting):
+            result = await self.arun(
+                [w.span for w in spans],
+                namespace,
+                episode_id=_episode(spans),
+                config=_config(spans),
+            )
             again = _again(spans, result)
             await self.pending.aadd(again)
             await self.pending.aremove(_done(spans, again))
@@ -176,7 +188,7 @@ def _unread(
         return []
     reason = f"{type(failures[0]).__name__}: {str(failures[0])[:500]}"
     return [
-        FailedSpan(span=span, namespace=namespace, reason=reason)
+        FailedSpan(span=span, namespace=namespace, reason=reason, thread_id=current_thread_id())
         for span in spans[final.get("cursor", 0) :]
     ]
 
@@ -226,11 +238,21 @@ def _result(
     )
 
 
-def _by_namespace(waiting: Sequence[FailedSpan]) -> dict[Namespace, list[FailedSpan]]:
+def _runs(waiting: Sequence[FailedSpan]) -> list[tuple[Namespace, list[FailedSpan]]]:
+    """One run a namespace, or more where the spans come from several threads, in order."""
     groups: dict[Namespace, list[FailedSpan]] = {}
     for entry in waiting:
         groups.setdefault(entry.namespace, []).append(entry)
-    return groups
+    return [
+        (namespace, list(spans))
+        for namespace, entries in groups.items()
+        for _, spans in groupby(entries, key=lambda entry: entry.thread_id)
+    ]
+
+
+def _config(waiting: Sequence[FailedSpan]) -> RunnableConfig | None:
+    thread = waiting[0].thread_id
+    return None if thread is None else {"configurable": {THREAD_KEY: thread}}
 
 
 def _episode(waiting: Sequence[FailedSpan]) -> str:
@@ -239,7 +261,11 @@ def _episode(waiting: Sequence[FailedSpan]) -> str:
 
 def _again(waiting: Sequence[FailedSpan], result: RememberResult) -> list[FailedSpan]:
     attempts = {entry.span.id: entry.attempts for entry in waiting}
-    return [replace(f, attempts=attempts[f.span.id] + 1) for f in result.failed]
+    threads = {entry.span.id: entry.thread_id for entry in waiting}
+    return [
+        replace(f, attempts=attempts[f.span.id] + 1, thread_id=threads[f.span.id])
+        for f in result.failed
+    ]
 
 
 def _done(waiting: Sequence[FailedSpan], again: Sequence[FailedSpan]) -> list[FailedSpan]:

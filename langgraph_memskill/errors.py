@@ -10,7 +10,10 @@ MemSkillError
 ├── DataError (ValueError)                a data file is broken or not in the expected format
 ├── StoreError                            the store could not be opened, read or written
 │   ├── EmbeddingMismatchError            the store was made with another embedding model or width
-│   └── MemoryNotFoundError (LookupError) no memory has this id
+│   ├── MemoryNotFoundError (LookupError) no memory has this id
+│   ├── ConflictError                     a compare-and-set lost: somebody else wrote in between
+│   ├── UndoError                         a change cannot be undone; names the change in the way
+│   └── ChangeLogError                    the change log cannot be opened, read or written
 ├── CheckpointError                       controller files are missing, damaged or of another shape
 └── ModelCallError                        a chat model or encoder could not be loaded or called
 ```
@@ -57,6 +60,18 @@ class EmbeddingMismatchError(StoreError):
 
 class MemoryNotFoundError(StoreError, LookupError):
     """No memory with this id exists in this namespace."""
+
+
+class ConflictError(StoreError):
+    """A compare-and-set found another version than the one that it was to replace."""
+
+
+class UndoError(StoreError):
+    """A change cannot be undone; the message says why and names the change in the way."""
+
+
+class ChangeLogError(StoreError):
+    """The change log cannot be opened, read or written."""
 
 
 class CheckpointError(MemSkillError):

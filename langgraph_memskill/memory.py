@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,8 +35,10 @@ from langgraph_memskill.records import Answer, FailedSpan, RememberResult, Span
 from langgraph_memskill.settings import Settings
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.stored_memories import StoredMemories
+from langgraph_memskill.stores.changes import ChangeLog
 from langgraph_memskill.stores.chroma import ChromaStore
 from langgraph_memskill.stores.pending import PendingSpans
+from langgraph_memskill.threads import current_thread_id
 from langgraph_memskill.tools import build_tools
 
 
@@ -56,6 +59,7 @@ class MemSkillMemory(StoredMemories):
         namespace: tuple[str, ...] = DEFAULT_NAMESPACE,
         settings: Settings | None = None,
         checkpointer: Checkpointer = False,
+        change_log: ChangeLog | str | Path | None = None,
     ) -> None:
         """Put a memory together from parts.
 
@@ -72,6 +76,8 @@ class MemSkillMemory(StoredMemories):
             namespace: Template of the memories' namespace.
             settings: Numbers of the construction step; None takes METHOD's.
             checkpointer: A LangGraph checkpointer for construction runs that can be resumed.
+            change_log: Where every change is logged: a ChangeLog or a file for one; None logs in
+                memory only.
 
         Raises:
             MemSkillError: One of its children, if a part is missing or does not fit.
@@ -84,6 +90,7 @@ class MemSkillMemory(StoredMemories):
             namespace,
             self.settings.top_k,
             owns_store=store is None,
+            change_log=change_log,
         )
         self.model = load_model(model, encoder=text_encoder)
         self.skills = skills if skills is not None else SkillBank.seed(*DEFAULT_PACKS)
@@ -114,8 +121,9 @@ class MemSkillMemory(StoredMemories):
     ) -> Self:
         """Open the memory in a folder, or make a new one there.
 
-        The folder holds chroma/ (the memories), skills/ (one SKILL.md a skill, to be read and
-        edited), controller/ (a trained controller, if there is one) and memory.json.
+        The folder holds chroma/ (the memories), changes.db (the log of all their changes), skills/
+        (one SKILL.md a skill, to be read and edited), controller/ (a trained controller, if there
+        is one) and memory.json. What a crash left half done is brought to its end.
 
         Args:
             folder: Where; it is created if it is not there.
@@ -136,17 +144,19 @@ class MemSkillMemory(StoredMemories):
         chat_model = load_model(model, encoder=text_encoder)
         paths.prepare(text_encoder)
         skills, controller = paths.load_bank(), paths.load_selector(text_encoder)
+        store, log = paths.open_memories(text_encoder)
         memory = cls(
             chat_model,
-            store=paths.open_store(text_encoder),
+            store=store,
             skills=skills,
             controller=controller,
             encoder=text_encoder,
             namespace=namespace,
             settings=settings,
             checkpointer=checkpointer,
+            change_log=log,
         )
-        memory._owns_store = True
+        memory._owns_store = memory._owns_log = True
         return memory
 
     @classmethod
@@ -359,9 +369,14 @@ class MemSkillMemory(StoredMemories):
 
     def _queued(self, content: Rememberable, namespace: Namespace) -> tuple[str, list[FailedSpan]]:
         episode_id, spans = self._episode(content, None)
-        return episode_id, [
-            FailedSpan(span=span, namespace=namespace, reason=QUEUED, attempts=0) for span in spans
-        ]
+        queued = FailedSpan(
+            span=spans[0],
+            namespace=namespace,
+            reason=QUEUED,
+            attempts=0,
+            thread_id=current_thread_id(),
+        )
+        return episode_id, [replace(queued, span=span) for span in spans]
 
     def _drain_queued(self, namespace: Namespace) -> None:
         waiting = self._pending.waiting(namespace)

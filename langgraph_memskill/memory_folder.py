@@ -1,10 +1,10 @@
-"""The folder that holds everything of one memory: chroma/, skills/, controller/, memory.json."""
+"""The folder of one memory: chroma/, changes.db, skills/, controller/, memory.json."""
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 from langchain_core.embeddings import Embeddings
 from langgraph.store.base import IndexConfig
@@ -15,10 +15,12 @@ from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.errors import EmbeddingMismatchError, StoreError
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.state import dump, load
+from langgraph_memskill.stores.adoption import adopt_everything
+from langgraph_memskill.stores.changes import ChangeLog
 from langgraph_memskill.stores.chroma import ChromaStore
 from langgraph_memskill.stores.items import TEXT_FIELD
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 DEFAULT_PACKS = ("conversation",)
 
 _SETTINGS_FILE = "memory.json"
@@ -35,6 +37,13 @@ class FolderSettings:
     dims: int = 0
 
 
+class OpenMemories(NamedTuple):
+    """What is open of a memory folder."""
+
+    store: ChromaStore
+    log: ChangeLog
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryFolder:
     """Paths inside a memory folder."""
@@ -45,6 +54,11 @@ class MemoryFolder:
     def chroma(self) -> Path:
         """The Chroma database with memories, tombstones, pending spans and feedback."""
         return self.root / "chroma"
+
+    @property
+    def changes(self) -> Path:
+        """The log of all changes."""
+        return self.root / "changes.db"
 
     @property
     def skills(self) -> Path:
@@ -74,7 +88,11 @@ class MemoryFolder:
                 self._check(load(FolderSettings, json.loads(text)), encoder)
                 return
             self.root.mkdir(parents=True, exist_ok=True)
-            self._write(encoder)
+            self._write(
+                FolderSettings(
+                    format_version=FORMAT_VERSION, encoder=encoder.name, dims=encoder.dim
+                )
+            )
         except (OSError, ValueError) as error:
             raise StoreError(
                 f"the memory folder {str(self.root)!r} cannot be used: {error}. Give a folder that "
@@ -111,6 +129,53 @@ class MemoryFolder:
         """
         return ChromaStore(self.chroma, index=store_index(encoder), embedding_name=encoder.name)
 
+    def open_log(self, *, read_only: bool = False) -> ChangeLog:
+        """Open the change log.
+
+        Raises:
+            ChangeLogError: If it cannot be opened; one that is only read must exist.
+        """
+        return ChangeLog(self.changes, read_only=read_only)
+
+    def open_memories(self, encoder: TextEncoder) -> OpenMemories:
+        """Open store and log of a prepared folder, in the present format.
+
+        Raises:
+            StoreError: If one of them cannot be opened.
+        """
+        store = self.open_store(encoder)
+        try:
+            log = self.open_log()
+            try:
+                self.migrate(store, log)
+            except BaseException:
+                log.close()
+                raise
+        except BaseException:
+            store.close()
+            raise
+        return OpenMemories(store, log)
+
+    def migrate(self, store: ChromaStore, log: ChangeLog) -> None:
+        """Bring the folder to the present format; quick if it has it.
+
+        Format 2 brought the change log: a log without them gets the memories that are there, told
+        with their own histories. Breaking off does no harm; the next opening goes on.
+
+        Raises:
+            StoreError: If store, log or memory.json cannot be read or written.
+        """
+        adopt_everything(store, log)
+        try:
+            found = load(FolderSettings, json.loads(self.settings.read_text(encoding="utf-8")))
+            if found.format_version < FORMAT_VERSION:
+                self._write(replace(found, format_version=FORMAT_VERSION))
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"the memory folder {str(self.root)!r} cannot be brought to format "
+                f"{FORMAT_VERSION}: {error}. Make it writable, or restore its {_SETTINGS_FILE}"
+            ) from error
+
     @staticmethod
     def _check(found: FolderSettings, encoder: TextEncoder) -> None:
         if found.format_version > FORMAT_VERSION:
@@ -125,10 +190,7 @@ class MemoryFolder:
                 f"with encoder={found.encoder!r}, or use another folder"
             )
 
-    def _write(self, encoder: TextEncoder) -> None:
-        settings = FolderSettings(
-            format_version=FORMAT_VERSION, encoder=encoder.name, dims=encoder.dim
-        )
+    def _write(self, settings: FolderSettings) -> None:
         partial = self.settings.with_suffix(".partial")
         partial.write_text(json.dumps(dump(settings), indent=2) + "\n", encoding="utf-8")
         os.replace(partial, self.settings)

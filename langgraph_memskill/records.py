@@ -1,4 +1,4 @@
-"""The typed records that pass between modules; all frozen, none with behaviour."""
+"""The typed records that pass between modules; all frozen, none with behaviour of its own."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -96,6 +96,8 @@ class Source:
     session: str | None = None
     time: str | None = None
     """Date of the interaction, as the source wrote it."""
+    details: str | None = None
+    """What else the program that a memory was imported from knew, as JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,13 +108,20 @@ class MemoryVersion:
     change_id: str
     """Identifier of the change that wrote this content."""
     cause: str
-    """"span", "tool" or "import"; "forget" for the tombstone of a removed memory."""
+    """What made the change: "span", "tool", "forget", "undo", "import", "doctor" ..."""
     skills: tuple[str, ...]
     """Names of the skills that could have caused the change (those whose action type fits)."""
     model: str | None
     span_id: str | None
     at: datetime
     """When it was written (UTC)."""
+    version: int | None = None
+    """Number of the change among the memory's changes, from 1; a touch has a number, too, but is
+    no version. None for versions that were written before there was a change log."""
+    thread_id: str | None = None
+    """The LangGraph thread that it was written from."""
+    run_id: str | None = None
+    """The episode that wrote it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +142,61 @@ class Memory:
     """All versions, oldest first; the last one is the present content."""
     score: float | None = None
     """Similarity to the query that found it, in [-1, 1]; None if it was not found by a query."""
+
+
+class ChangeKind(StrEnum):
+    """What a change did to its memory."""
+
+    INSERT = "insert"
+    UPDATE = "update"
+    DELETE = "delete"
+    TOUCH = "touch"
+    """The text stayed as it was; sources and skills were added."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One entry of the change log."""
+
+    seq: int = 0
+    """Position in the log; grows, with gaps. 0 for an entry that is not written yet."""
+    id: str
+    """Change id; unique among the changes of a memory."""
+    memory_id: str
+    namespace: tuple[str, ...]
+    version: int
+    """Number of the change among the memory's changes, from 1 without gaps."""
+    kind: ChangeKind
+    cause: str
+    """"span", "tool", "forget", "undo", "import", "doctor" or "purge"; "outside" for what somebody
+    else did to the store, "ttl" for an item that expired."""
+    before: Memory | None = None
+    """The memory before the change, without history; None if there was none, or after a purge."""
+    after: Memory | None = None
+    """The memory after the change, without history; None if it was deleted, or after a purge."""
+    skills: tuple[str, ...] = ()
+    """Names of the skills that could have caused the change."""
+    model: str | None = None
+    span_id: str | None = None
+    thread_id: str | None = None
+    run_id: str | None = None
+    """The episode that the change was made in; for an undo, the undo's own id."""
+    at: datetime
+    """When it was made (UTC)."""
+    undoes: str | None = None
+    """Id of the change (of the same memory) that this one takes back."""
+    purged_at: datetime | None = None
+    """When its texts were purged; None if they were not."""
+
+    @property
+    def content(self) -> str | None:
+        """The text after the change; None if the memory was deleted or purged."""
+        return self.after.content if self.after else None
+
+    @property
+    def previous(self) -> str | None:
+        """The text before the change; None if there was none or it was purged."""
+        return self.before.content if self.before else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +266,8 @@ class FailedSpan:
     namespace: tuple[str, ...]
     reason: str
     attempts: int = 1
+    thread_id: str | None = None
+    """The LangGraph thread that the span comes from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

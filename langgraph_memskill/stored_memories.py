@@ -3,6 +3,8 @@
 import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -10,9 +12,11 @@ from langgraph.store.base import BaseStore, GetOp, Item, Op
 
 from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.errors import ConfigError, MemoryNotFoundError
+from langgraph_memskill.memory_changes import MemoryChanges
 from langgraph_memskill.namespaces import Namespace, NamespaceTemplate, current_runtime
-from langgraph_memskill.records import ActionType, Memory, MemoryAction, MemoryVersion
+from langgraph_memskill.records import ActionType, Memory, MemoryAction
 from langgraph_memskill.stores.applying import Applied, Cause, MemoryWriter
+from langgraph_memskill.stores.changes import ChangeLog
 from langgraph_memskill.stores.chroma import ChromaStore
 from langgraph_memskill.stores.feedback import (
     Feedback,
@@ -36,11 +40,12 @@ from langgraph_memskill.stores.tombstones import (
     get_tombstone,
     is_tombstone,
 )
+from langgraph_memskill.threads import current_thread_id
 
 _ALL_NAMESPACES = 1_000_000
 
 
-class StoredMemories:
+class StoredMemories(MemoryChanges):
     """The memories of all users in one store.
 
     `user_id` (and `scope`, for other placeholders of the namespace) may be left out inside of a
@@ -56,6 +61,7 @@ class StoredMemories:
         top_k: int,
         *,
         owns_store: bool = False,
+        change_log: ChangeLog | str | Path | None = None,
     ) -> None:
         """Work on a store.
 
@@ -65,13 +71,18 @@ class StoredMemories:
             namespace: Template of the memories' namespace.
             top_k: Memories that `recall` finds unless it is told otherwise, >= 1.
             owns_store: Whether closing this closes the store.
+            change_log: The store's change log, or the file that it is in; None keeps one in memory
+                for as long as the store object lives.
         """
         self.store = store
         self._owns_store = owns_store
         self.encoder = encoder
         self.namespace = NamespaceTemplate(namespace)
         self._top_k = top_k
-        self._writer = MemoryWriter(store)
+        self._owns_log = isinstance(change_log, str | Path)
+        log = ChangeLog(change_log) if isinstance(change_log, str | Path) else change_log
+        self._writer = MemoryWriter(store, log)
+        self._writer.recover()
         self._search = MemorySearch(store, encoder)
 
     def namespace_for(
@@ -91,6 +102,7 @@ class StoredMemories:
         user_id: str | int | None = None,
         scope: Mapping[str, object] | None = None,
         k: int | None = None,
+        as_of: datetime | None = None,
     ) -> list[Memory]:
         """Find the memories nearest to a query, most similar first.
 
@@ -99,11 +111,14 @@ class StoredMemories:
             user_id: Whose memories.
             scope: Values of the namespace's other placeholders.
             k: How many at most, >= 1; None takes the settings' `top_k`.
+            as_of: Find them as they were at this time (with a time zone); None is now.
 
         Raises:
-            ConfigError: If the query is blank or k is below 1.
+            ConfigError: If the query is blank, k is below 1, or as_of has no time zone.
         """
         namespace, limit = self.namespace_for(user_id, scope), self._limit(k)
+        if as_of is not None:
+            return self._recall_past(namespace, checked_query(query), limit, as_of)
         [found] = self._search.search(namespace, [checked_query(query)], limit)
         return found
 
@@ -114,9 +129,12 @@ class StoredMemories:
         user_id: str | int | None = None,
         scope: Mapping[str, object] | None = None,
         k: int | None = None,
+        as_of: datetime | None = None,
     ) -> list[Memory]:
         """Like `recall`, without blocking the event loop."""
         namespace, limit = self.namespace_for(user_id, scope), self._limit(k)
+        if as_of is not None:
+            return await self._arecall_past(namespace, checked_query(query), limit, as_of)
         [found] = await self._search.asearch(namespace, [checked_query(query)], limit)
         return found
 
@@ -158,22 +176,6 @@ class StoredMemories:
         """Like `get`, without blocking the event loop."""
         return await self._afind(memory_id, user_id)
 
-    def history(
-        self, memory_id: str, *, user_id: str | int | None = None
-    ) -> tuple[MemoryVersion, ...]:
-        """All versions of a memory, oldest first; also of one that was deleted.
-
-        Raises:
-            MemoryNotFoundError: If there never was one with this id.
-        """
-        return self._find(memory_id, user_id, deleted=True).history
-
-    async def ahistory(
-        self, memory_id: str, *, user_id: str | int | None = None
-    ) -> tuple[MemoryVersion, ...]:
-        """Like `history`, without blocking the event loop."""
-        return (await self._afind(memory_id, user_id, deleted=True)).history
-
     def save(
         self,
         content: str,
@@ -198,7 +200,7 @@ class StoredMemories:
             MemoryNotFoundError: If `memory_id` names none.
         """
         namespace, action = self.namespace_for(user_id, scope), _saving(content, memory_id)
-        return _saved(self._writer.apply(namespace, [action], Cause(kind="tool")), action)
+        return _saved(self._writer.apply(namespace, [action], _cause("tool")), action)
 
     async def asave(
         self,
@@ -210,7 +212,7 @@ class StoredMemories:
     ) -> Memory:
         """Like `save`, without blocking the event loop."""
         namespace, action = self.namespace_for(user_id, scope), _saving(content, memory_id)
-        return _saved(await self._writer.aapply(namespace, [action], Cause(kind="tool")), action)
+        return _saved(await self._writer.aapply(namespace, [action], _cause("tool")), action)
 
     def forget(self, memory_id: str, *, user_id: str | int | None = None) -> MemoryAction:
         """Delete a memory; its history stays readable.
@@ -222,7 +224,7 @@ class StoredMemories:
             MemoryNotFoundError: If there is none with this id.
         """
         namespace = self._find(memory_id, user_id).namespace
-        applied = self._writer.apply(namespace, [_forgetting(memory_id)], Cause(kind="forget"))
+        applied = self._writer.apply(namespace, [_forgetting(memory_id)], _cause("forget"))
         return _forgotten(applied, memory_id)
 
     async def aforget(self, memory_id: str, *, user_id: str | int | None = None) -> MemoryAction:
@@ -230,7 +232,7 @@ class StoredMemories:
         namespace = (await self._afind(memory_id, user_id)).namespace
         action = _forgetting(memory_id)
         return _forgotten(
-            await self._writer.aapply(namespace, [action], Cause(kind="forget")), memory_id
+            await self._writer.aapply(namespace, [action], _cause("forget")), memory_id
         )
 
     def feedback(self, episode_id: str, reward: float) -> Feedback:
@@ -262,9 +264,11 @@ class StoredMemories:
         return await aread_feedback(self.store, episode_id)
 
     def close(self) -> None:
-        """Close the store if it was opened for this."""
+        """Close the store and the change log if they were opened for this."""
         if self._owns_store and isinstance(self.store, ChromaStore):
             self.store.close()
+        if self._owns_log:
+            self.change_log.close()
 
     async def aclose(self) -> None:
         """Like `close`, without blocking the event loop."""
@@ -340,6 +344,10 @@ def _first(found: Sequence[object], memory_id: str) -> Memory:
         if isinstance(item, Item):
             return deleted_memory(item) if is_tombstone(item) else memory_of(item)
     raise MemoryNotFoundError(f"there is no memory with the id {memory_id!r}")
+
+
+def _cause(kind: str) -> Cause:
+    return Cause(kind=kind, thread_id=current_thread_id())
 
 
 def _saving(content: str, memory_id: str | None) -> MemoryAction:

@@ -157,8 +157,9 @@ def _open_store(folder: Path, encoder: "TextEncoder") -> "Iterator[StoredMemorie
 
     paths = MemoryFolder(folder)
     paths.prepare(encoder)
-    with closing(paths.open_store(encoder)) as store:
-        yield StoredMemories(store, encoder, DEFAULT_NAMESPACE, Settings().top_k)
+    store, log = paths.open_memories(encoder)
+    with closing(store), closing(log):
+        yield StoredMemories(store, encoder, DEFAULT_NAMESPACE, Settings().top_k, change_log=log)
 
 
 def encoder_by_name(folder: Path) -> "TextEncoder":

@@ -26,6 +26,7 @@ from langgraph_memskill.state import (
 )
 from langgraph_memskill.stores.applying import Applied, Cause, MemoryWriter
 from langgraph_memskill.stores.pending import PendingSpans
+from langgraph_memskill.threads import current_thread_id
 
 
 class StoreNode(Node[ConstructionState]):
@@ -94,10 +95,20 @@ class _Step:
         self._num_spans = len(episode["spans"]) if episode else len(spans)
         selections = load_all(Selection, state["selected"])
         self._results = [_SpanResult(*row) for row in zip(spans, selections, outcomes, strict=True)]
-        self.cause = Cause(kind="span", model=model_name, spans={s.id: s for s in spans})
+        self.cause = Cause(
+            kind="span",
+            model=model_name,
+            spans={s.id: s for s in spans},
+            thread_id=current_thread_id(),
+        )
         self.actions = _merged(outcomes)
         self.failed = [
-            FailedSpan(span=r.span, namespace=namespace, reason=r.outcome.failure)
+            FailedSpan(
+                span=r.span,
+                namespace=namespace,
+                reason=r.outcome.failure,
+                thread_id=self.cause.thread_id,
+            )
             for r in self._results
             if r.outcome.failure is not None
         ]

@@ -1,63 +1,58 @@
-"""Applies checked actions to the memories of a namespace, as one batch of writes."""
+"""Changes the memories of a store, one critical section a namespace, and logs every change."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from typing import NamedTuple, TypeVar
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
 
-from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp
+from langgraph.store.base import BaseStore, PutOp
 
 from langgraph_memskill.namespaces import Namespace
-from langgraph_memskill.provenance import attribute
-from langgraph_memskill.records import (
-    ActionType,
-    Memory,
-    MemoryAction,
-    MemoryVersion,
-    ParsedAction,
-    RejectedAction,
-    Source,
-    Span,
+from langgraph_memskill.records import Change, Memory, MemoryAction
+from langgraph_memskill.stores.change_plans import (
+    Applied,
+    Cause,
+    Plan,
+    State,
+    reads,
+    state_of,
+    target,
 )
-from langgraph_memskill.stores.items import TEXT_FIELD, memory_of, put_memory
-from langgraph_memskill.stores.locks import NamespaceLocks
-from langgraph_memskill.stores.tombstones import deleted_memory, get_tombstone, put_tombstone
+from langgraph_memskill.stores.changes import ChangeLog, Known
+from langgraph_memskill.stores.items import TEXT_FIELD
+from langgraph_memskill.stores.recovery import lost_changes, redo_writes
+from langgraph_memskill.stores.undoing import undo_order
 
-EntryT = TypeVar("EntryT")
+__all__ = ["Applied", "Cause", "MemoryWriter"]
 
+logger = logging.getLogger(__name__)
 
-class Applied(NamedTuple):
-    """What came of a list of actions."""
-
-    actions: tuple[MemoryAction, ...]
-    """Those that changed something (or had done so before), completed with ids and old contents."""
-    rejected: tuple[RejectedAction, ...]
-    memories: tuple[Memory, ...]
-    """The inserted and updated memories as they are now."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cause:
-    """Why memories change: goes into the version that every change adds."""
-
-    kind: str
-    """"span", "tool", "forget" or "import"."""
-    model: str | None = None
-    spans: Mapping[str, Span] = field(default_factory=dict)
-    """The spans that the actions name, by id."""
+ResultT = TypeVar("ResultT")
+_LEFT = "the next writer brings to an end what could be neither written nor read back"
+_Make = Callable[[State, Known], Plan]
 
 
 class MemoryWriter:
     """Writes to the memories of one store, namespace by namespace.
 
-    Reading the present state and writing the next one is one critical section a namespace. A change
-    that was applied before (a graph resumed after a crash runs its last node again) is recognised
-    by its id and not applied twice.
+    Reading the present state and writing the next one is one critical section a namespace, for the
+    threads, the tasks and (if the log is a file) the processes that use the same log. In it the
+    changes go into the log as pending, then into the store, then they are settled; what a crash
+    leaves pending is brought to its end by the next writer. A change that was applied before (a
+    graph resumed after a crash runs its last node again) is recognised by its id.
     """
 
-    def __init__(self, store: BaseStore) -> None:
-        self._store = store
-        self._locks = NamespaceLocks()
+    def __init__(self, store: BaseStore, log: ChangeLog | None = None) -> None:
+        """Make a writer.
+
+        Args:
+            store: Any LangGraph store.
+            log: Its change log; None takes the in-memory log of the store object.
+        """
+        self.store = store
+        self.log = ChangeLog.beside(store) if log is None else log
 
     def apply(self, namespace: Namespace, actions: Sequence[MemoryAction], cause: Cause) -> Applied:
         """Apply actions in the given order.
@@ -65,38 +60,309 @@ class MemoryWriter:
         Args:
             namespace: Whose memories.
             actions: Checked actions; each needs a `change_id`.
-            cause: What goes into the history.
+            cause: What goes into the log and the history.
 
         Returns:
             What was applied, what was not and why, and the memories as they are now.
+
+        Raises:
+            StoreError: If the store or the log cannot be read or written; then log and store say
+                the same, or the next writer makes them so.
         """
-        with self._locks.hold(namespace):
-            found = self._store.batch(_reads(namespace, actions))
-            plan = _Plan(namespace, actions, cause, found)
-            for batch in _batches(plan.writes):
-                self._store.batch(batch)
-        return plan.result()
+        ids, make = self._planner(namespace, actions, cause)
+        with self.hold(namespace):
+            return self._change(namespace, ids, _change_ids(actions), make).result()
 
     async def aapply(
         self, namespace: Namespace, actions: Sequence[MemoryAction], cause: Cause
     ) -> Applied:
-        """Like `apply`, without blocking the event loop."""
-        async with self._locks.ahold(namespace):
-            found = await self._store.abatch(_reads(namespace, actions))
-            plan = _Plan(namespace, actions, cause, found)
+        """Like `apply`, without blocking the event loop.
+
+        If the task is cancelled while it writes, the writing is still brought to its end.
+        """
+        ids, make = self._planner(namespace, actions, cause)
+
+        async def change() -> Applied:
+            plan = await self._achange(namespace, ids, _change_ids(actions), make)
+            return plan.result()
+
+        return await self.ahold_and(namespace, change)
+
+    @contextmanager
+    def hold(self, namespace: Namespace) -> Iterator[None]:
+        """Keep all other writers out of a namespace, and its log and store in agreement."""
+        with self.log.locks.hold(namespace):
+            self._recover(namespace)
+            yield
+
+    async def ahold_and(
+        self, namespace: Namespace, do: Callable[[], Awaitable[ResultT]]
+    ) -> ResultT:
+        """Do something while all other writers are kept out of a namespace.
+
+        A cancelled caller does not break it off: other writers must not come in between.
+        """
+        release = await self.log.locks.aacquire(namespace)
+
+        async def work() -> ResultT:
+            await self._arecover(namespace)
+            return await do()
+
+        task = asyncio.ensure_future(work())
+        task.add_done_callback(lambda _: release())
+        return await asyncio.shield(task)
+
+    def recover(self) -> None:
+        """Bring what a crash left pending to its end, in all namespaces."""
+        for namespace in self.log.namespaces(pending=True):
+            with self.hold(namespace):
+                pass
+
+    async def arecover(self) -> None:
+        """Like `recover`, without blocking the event loop."""
+        for namespace in await asyncio.to_thread(lambda: self.log.namespaces(pending=True)):
+            await self.ahold_and(namespace, _nothing)
+
+    def reconcile(self, namespace: Namespace, memory_ids: Sequence[str]) -> list[Change]:
+        """Tell the log how memories are in the store now.
+
+        What the log does not know is entered with the memory's own history; what somebody else
+        changed, or what expired, as one change with the cause "outside" or "ttl".
+
+        Returns:
+            The new entries.
+        """
+        _, make = self._planner(namespace, (), Cause(kind="outside"), memory_ids)
+        with self.hold(namespace):
+            return self._change(namespace, memory_ids, (), make).settled
+
+    async def areconcile(self, namespace: Namespace, memory_ids: Sequence[str]) -> list[Change]:
+        """Like `reconcile`, without blocking the event loop."""
+        _, make = self._planner(namespace, (), Cause(kind="outside"), memory_ids)
+
+        async def change() -> list[Change]:
+            return (await self._achange(namespace, memory_ids, (), make)).settled
+
+        return await self.ahold_and(namespace, change)
+
+    def restore(
+        self,
+        namespace: Namespace,
+        memories: Sequence[Memory],
+        cause: Cause,
+        *,
+        deleted: Sequence[Memory] = (),
+    ) -> None:
+        """Bring memories into the store exactly as given; those that are so already stay.
+
+        A memory that the log does not know is logged with its own history. One whose last change
+        in the log leads to it already (`ChangeLog.import_changes` came first) adds no entry.
+
+        Args:
+            namespace: Whose memories; each one's own `namespace` must be this.
+            memories: The memories, with their histories.
+            cause: What goes into the log.
+            deleted: The same for deleted ones.
+        """
+        ids = [memory.id for memory in (*memories, *deleted)]
+
+        def make(state: State, known: Known) -> Plan:
+            # What the log has and the store has not is what is being restored.
+            missing = set(known.last) - set(state.live) - set(state.deleted)
+            plan = self._plan(namespace, cause, set(ids) - missing, state, known)
+            for memory in memories:
+                plan.restore(memory, deleted=False, change_id=uuid.uuid4().hex)
+            for memory in deleted:
+                plan.restore(memory, deleted=True, change_id=uuid.uuid4().hex)
+            return plan
+
+        with self.hold(namespace):
+            self._change(namespace, ids, (), make)
+
+    async def arestore(
+        self,
+        namespace: Namespace,
+        memories: Sequence[Memory],
+        cause: Cause,
+        *,
+        deleted: Sequence[Memory] = (),
+    ) -> None:
+        """Like `restore`, without blocking the event loop."""
+        await asyncio.to_thread(self.restore, namespace, memories, cause, deleted=deleted)
+
+    def undo(self, namespace: Namespace, wanted: Sequence[Change], thread: str | None) -> str:
+        """Take changes back, all or none.
+
+        Args:
+            namespace: Whose memories.
+            wanted: One change, or those of a run.
+            thread: The LangGraph thread that it is done from.
+
+        Returns:
+            The run id of the changes that take them back.
+
+        Raises:
+            UndoError: If a later change is in the way, or there is nothing to take back.
+        """
+        ids, run_id, make = self._undo_planner(namespace, wanted, thread)
+        with self.hold(namespace):
+            self._change(namespace, ids, (), make)
+        return run_id
+
+    async def aundo(
+        self, namespace: Namespace, wanted: Sequence[Change], thread: str | None
+    ) -> str:
+        """Like `undo`, without blocking the event loop."""
+        ids, run_id, make = self._undo_planner(namespace, wanted, thread)
+
+        async def change() -> str:
+            await self._achange(namespace, ids, (), make)
+            return run_id
+
+        return await self.ahold_and(namespace, change)
+
+    def _planner(
+        self,
+        namespace: Namespace,
+        actions: Sequence[MemoryAction],
+        cause: Cause,
+        others: Sequence[str] = (),
+    ) -> tuple[list[str], _Make]:
+        ids = list(dict.fromkeys([*(target(action) for action in actions), *others]))
+
+        def make(state: State, known: Known) -> Plan:
+            plan = self._plan(namespace, cause, ids, state, known)
+            plan.apply(actions)
+            return plan
+
+        return ids, make
+
+    def _undo_planner(
+        self, namespace: Namespace, wanted: Sequence[Change], thread: str | None
+    ) -> tuple[list[str], str, _Make]:
+        ids, run_id = list({change.memory_id: None for change in wanted}), uuid.uuid4().hex
+        cause = Cause(kind="undo", run_id=run_id, thread_id=thread)
+
+        def make(state: State, known: Known) -> Plan:
+            plan = self._plan(namespace, cause, ids, state, known)
+            if plan.settled:  # what somebody else did may be in the way, and has to be named
+                self.log.append((), plan.settled)
+                plan.settled.clear()
+            logged = {key: self.log.entries(namespace, memory_id=key) for key in ids}
+            for change in undo_order(wanted, logged):
+                plan.undo(change, uuid.uuid4().hex)
+            return plan
+
+        return ids, run_id, make
+
+    def _plan(
+        self,
+        namespace: Namespace,
+        cause: Cause,
+        ids: Sequence[str] | set[str],
+        state: State,
+        known: Known,
+    ) -> Plan:
+        has_ttl = getattr(self.store, "ttl_config", None) is not None
+        vanished = "ttl" if has_ttl else "outside"
+        return Plan(namespace, cause, ids, state, known, vanished)
+
+    def _change(
+        self, namespace: Namespace, ids: Sequence[str], change_ids: Sequence[str], make: _Make
+    ) -> Plan:
+        state = state_of(ids, self.store.batch(reads(namespace, ids)))
+        plan = make(state, self.log.look(namespace, ids, change_ids))
+        if plan.pending or plan.settled:
+            self.log.append(plan.pending, plan.settled)
+        try:
             for batch in _batches(plan.writes):
-                await self._store.abatch(batch)
-        return plan.result()
+                self.store.batch(batch)
+        except Exception:
+            self._give_up(namespace, plan)
+            raise
+        if plan.pending:
+            self.log.settle(namespace)
+        return plan
+
+    async def _achange(
+        self, namespace: Namespace, ids: Sequence[str], change_ids: Sequence[str], make: _Make
+    ) -> Plan:
+        state = state_of(ids, await self.store.abatch(reads(namespace, ids)))
+
+        def begin() -> Plan:
+            plan = make(state, self.log.look(namespace, ids, change_ids))
+            if plan.pending or plan.settled:
+                self.log.append(plan.pending, plan.settled)
+            return plan
+
+        plan = await asyncio.to_thread(begin)
+        try:
+            for batch in _batches(plan.writes):
+                await self.store.abatch(batch)
+        except Exception:
+            await self._agive_up(namespace, plan)
+            raise
+        if plan.pending:
+            await asyncio.to_thread(self.log.settle, namespace)
+        return plan
+
+    def _give_up(self, namespace: Namespace, plan: Plan) -> None:
+        """Let the log say what the store has of a plan that could not be written.
+
+        If that cannot be read, the changes stay pending and the next writer makes them.
+        """
+        ids = list(dict.fromkeys(change.memory_id for change in plan.pending))
+        try:
+            state = state_of(ids, self.store.batch(reads(namespace, ids)))
+            self.log.settle(namespace, dropped=lost_changes(plan.pending, state))
+        except Exception:  # what broke the writing is the error to be seen
+            logger.exception(_LEFT)
+
+    async def _agive_up(self, namespace: Namespace, plan: Plan) -> None:
+        ids = list(dict.fromkeys(change.memory_id for change in plan.pending))
+        try:
+            state = state_of(ids, await self.store.abatch(reads(namespace, ids)))
+            lost = lost_changes(plan.pending, state)
+            await asyncio.to_thread(lambda: self.log.settle(namespace, dropped=lost))
+        except Exception:  # what broke the writing is the error to be seen
+            logger.exception(_LEFT)
+
+    def _recover(self, namespace: Namespace) -> None:
+        if not self.log.look(namespace, ()).pending:
+            return
+        for batch in _batches(redo_writes(self.log, namespace)):
+            self.store.batch(batch)
+        self.log.settle(namespace)
+
+    async def _arecover(self, namespace: Namespace) -> None:
+        known = await asyncio.to_thread(self.log.look, namespace, ())
+        if not known.pending:
+            return
+        for batch in _batches(await asyncio.to_thread(redo_writes, self.log, namespace)):
+            await self.store.abatch(batch)
+        await asyncio.to_thread(self.log.settle, namespace)
+
+
+async def _nothing() -> None:
+    """What `arecover` does in a namespace once it is recovered."""
+
+
+def _change_ids(actions: Sequence[MemoryAction]) -> list[str]:
+    return [action.change_id for action in actions if action.change_id is not None]
 
 
 def _batches(writes: Sequence[PutOp]) -> list[list[PutOp]]:
-    """One batch, or more where two writes have the same text.
+    """One batch, or more where two writes have the same text; only the last write of a key.
 
     LangGraph's InMemoryStore refuses a batch that embeds one text for two items.
     """
+    last: dict[tuple[tuple[str, ...], str], PutOp] = {}
+    for write in writes:
+        last.pop((write.namespace, write.key), None)
+        last[write.namespace, write.key] = write
     batches: list[list[PutOp]] = []
     seen: list[set[str]] = []
-    for write in writes:
+    for write in last.values():
         text = (write.value or {}).get(TEXT_FIELD) if write.index is not False else None
         place = next((i for i, texts in enumerate(seen) if text not in texts), len(batches))
         if place == len(batches):
@@ -106,164 +372,3 @@ def _batches(writes: Sequence[PutOp]) -> list[list[PutOp]]:
         if text is not None:
             seen[place].add(text)
     return batches
-
-
-def _target(action: MemoryAction) -> str:
-    if action.change_id is None:
-        raise AssertionError(f"action without change_id: {action!r}")
-    return action.memory_id or action.change_id
-
-
-def _reads(namespace: Namespace, actions: Sequence[MemoryAction]) -> list[Op]:
-    keys = [_target(action) for action in actions]
-    return [op for key in keys for op in (GetOp(namespace, key), get_tombstone(namespace, key))]
-
-
-class _Plan:
-    """The writes that bring a namespace from its present state to the one after the actions."""
-
-    def __init__(
-        self,
-        namespace: Namespace,
-        actions: Sequence[MemoryAction],
-        cause: Cause,
-        found: Sequence[object],
-    ) -> None:
-        self._namespace = namespace
-        self._cause = cause
-        self._now = datetime.now(UTC)
-        self._memories: dict[str, Memory] = {}
-        self._deleted: dict[str, Memory] = {}
-        for action, live, dead in zip(actions, found[::2], found[1::2], strict=True):
-            if isinstance(live, Item):
-                self._memories[_target(action)] = memory_of(live)
-            if isinstance(dead, Item):
-                self._deleted[_target(action)] = deleted_memory(dead)
-        self.writes: list[PutOp] = []
-        self._applied: list[MemoryAction] = []
-        self._rejected: list[RejectedAction] = []
-        self._written: dict[str, None] = {}
-        for action in actions:
-            self._add(action)
-
-    def result(self) -> Applied:
-        memories = (self._memories.get(key) for key in self._written)
-        return Applied(
-            tuple(self._applied), tuple(self._rejected), tuple(m for m in memories if m is not None)
-        )
-
-    def _add(self, action: MemoryAction) -> None:
-        key = _target(action)
-        memory = self._memories.get(key)
-        gone = self._deleted.get(key)
-        before = memory or gone
-        if before is not None and _has(before, action.change_id):
-            self._applied.append(replace(action, memory_id=key, previous=_previous(before, action)))
-            self._written[key] = None
-        elif action.type is ActionType.INSERT:
-            self._insert(action, key)
-        elif memory is None:
-            self._reject(action, f"no memory has the id {key!r} any more")
-        elif action.type is ActionType.UPDATE:
-            self._update(action, memory)
-        elif action.type is ActionType.DELETE:
-            self._delete(action, memory)
-
-    def _insert(self, action: MemoryAction, key: str) -> None:
-        memory = Memory(
-            id=key,
-            content=action.content,
-            namespace=self._namespace,
-            created_at=self._now,
-            updated_at=self._now,
-            skills=action.skills,
-            sources=tuple(self._sources(action)),
-            model=self._cause.model,
-            history=(self._version(action),),
-        )
-        self._write(memory, replace(action, memory_id=key))
-
-    def _update(self, action: MemoryAction, memory: Memory) -> None:
-        changed = replace(
-            memory,
-            content=action.content,
-            updated_at=self._now,
-            skills=_merged(memory.skills, action.skills),
-            sources=_merged(memory.sources, self._sources(action)),
-            model=self._cause.model,
-            history=(*_full_history(memory), self._version(action)),
-            score=None,
-        )
-        self._write(changed, replace(action, previous=memory.content))
-
-    def _delete(self, action: MemoryAction, memory: Memory) -> None:
-        last = self._version(replace(action, content=""))
-        tombstone = replace(
-            memory,
-            updated_at=self._now,
-            history=(*_full_history(memory), last),
-        )
-        # The tombstone goes first: whatever happens in between, the text is somewhere.
-        self.writes.append(put_tombstone(tombstone))
-        self.writes.append(PutOp(self._namespace, memory.id, None))
-        del self._memories[memory.id]
-        self._applied.append(replace(action, previous=memory.content))
-
-    def _write(self, memory: Memory, action: MemoryAction) -> None:
-        self._memories[memory.id] = memory
-        self.writes.append(put_memory(memory))
-        self._applied.append(action)
-        self._written[memory.id] = None
-
-    def _reject(self, action: MemoryAction, reason: str) -> None:
-        parsed = ParsedAction(
-            type=action.type,
-            memory_id=action.memory_id,
-            content=action.content,
-            reasoning=action.reasoning,
-        )
-        self._rejected.append(RejectedAction(action=parsed, reason=reason))
-
-    def _sources(self, action: MemoryAction) -> Iterable[Source]:
-        span = self._cause.spans.get(action.span_id or "")
-        return () if span is None else (attribute(action.content, span),)
-
-    def _version(self, action: MemoryAction) -> MemoryVersion:
-        return MemoryVersion(
-            content=action.content,
-            change_id=action.change_id or "",
-            cause=self._cause.kind,
-            skills=action.skills,
-            model=self._cause.model,
-            span_id=action.span_id,
-            at=self._now,
-        )
-
-
-def _full_history(memory: Memory) -> tuple[MemoryVersion, ...]:
-    """The history; a memory that something else wrote gets its present content as first version."""
-    if memory.history:
-        return memory.history
-    first = MemoryVersion(
-        content=memory.content,
-        change_id="",
-        cause="import",
-        skills=(),
-        model=None,
-        span_id=None,
-        at=memory.updated_at,
-    )
-    return (first,)
-
-
-def _has(memory: Memory, change_id: str | None) -> bool:
-    return any(version.change_id == change_id for version in memory.history)
-
-
-def _previous(memory: Memory, action: MemoryAction) -> str | None:
-    position = [v.change_id for v in memory.history].index(action.change_id or "")
-    return memory.history[position - 1].content if position else None
-
-
-def _merged(old: Sequence[EntryT], new: Iterable[EntryT]) -> tuple[EntryT, ...]:
-    return tuple(dict.fromkeys([*old, *new]))

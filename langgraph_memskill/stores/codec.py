@@ -4,10 +4,16 @@ An item is one *primary* record, whose id is the key as JSON and whose metadata 
 one *vector* record for each further indexed text, whose id adds the revision that it belongs to. A
 vector record counts only while the primary record has the same revision: so an item changes at the
 one moment when its primary record is written, however many records it has.
+
+Format 1: "CREATED REVISION NUM_VECTORS OWNS_VECTOR VALUE" in the field "item" of a primary record.
+Format 2: an item with a time to live has the fields "ttl" and "expires", too, so that a read moves
+only the latter; one that was put with field paths of its own has them before the value. Items of
+format 1 are items of format 2, so nothing is rewritten.
 """
 
 import hashlib
 import json
+import random
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,13 +23,20 @@ from typing import Any, NamedTuple
 
 from langgraph_memskill.errors import StoreError
 
-Metadata = dict[str, str | int]
+Metadata = dict[str, str | int | None]
+"""None takes a field away."""
 
 MAX_DEPTH = 200
 """Levels of nesting in a value; far below Python's recursion limit, so that it can be read."""
 
+EXPIRES = "expires"
+"""Field of the time at which an item ends, in ns since 1970."""
+
 _FIELD = "item"
+_TTL = "ttl"
+_STEP = 1000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DECODER = json.JSONDecoder()
 
 
 class RecordId(NamedTuple):
@@ -48,6 +61,16 @@ class StoredItem:
     """Vectors that belong to this revision; 0 for an item that is not indexed."""
     owns_vector: bool
     """Whether the first of them is in the primary record itself."""
+    ttl: int = 0
+    """Time to live after a put or a refreshing read, in ns; 0 for ever."""
+    expires: int = 0
+    """When it ends, in ns since 1970; means nothing without `ttl`."""
+    paths: tuple[str, ...] | None = None
+    """The fields whose texts are indexed; None for those of the store."""
+
+    def is_expired(self, now: int) -> bool:
+        """Tell whether it has ended at a time in ns since 1970."""
+        return bool(self.ttl) and self.expires <= now
 
     def value(self) -> dict[str, Any]:
         """Decode the value into a fresh dict."""
@@ -62,21 +85,37 @@ class StoredItem:
     def metadata(self) -> Metadata:
         """Metadata of the primary record: one field, for each costs Chroma a database row."""
         head = f"{self.created} {self.revision} {self.num_vectors} {int(self.owns_vector)}"
-        return {_FIELD: f"{head} {self.value_json}"}
+        paths = "" if self.paths is None else json.dumps(self.paths, separators=(",", ":")) + " "
+        record: Metadata = {_FIELD: f"{head} {paths}{self.value_json}"}
+        return record | {_TTL: self.ttl, EXPIRES: self.expires} if self.ttl else record
+
+    def successor_metadata(self, former: "StoredItem | None") -> Metadata:
+        """Metadata that turn the primary record of a former revision into this one's."""
+        had_end = former is not None and former.ttl and not self.ttl
+        return self.metadata() | ({_TTL: None, EXPIRES: None} if had_end else {})
 
 
 class Clock:
-    """Nanoseconds since 1970 that never repeat and never go back within this process."""
+    """Stamps: nanoseconds since 1970 that never go back, each in a microsecond of its own."""
 
     def __init__(self) -> None:
         self._last = 0
         self._lock = Lock()
+        # Two processes that write in one microsecond should still write two revisions.
+        self._offset = random.randrange(_STEP)
 
-    def stamp(self) -> int:
-        """Return the next stamp."""
+    def stamp(self, now: int | None = None, *, above: int = 0) -> int:
+        """Return the next stamp.
+
+        Args:
+            now: The time, in ns since 1970; None asks the system.
+            above: A stamp that must lie in an earlier microsecond.
+        """
         with self._lock:
-            self._last = max(time.time_ns(), self._last + 1)
-            return self._last
+            present = time.time_ns() if now is None else now
+            start = max(present, self._last + _STEP)
+            self._last = start // _STEP * _STEP + self._offset
+            return max(self._last, (above // _STEP + 1) * _STEP + self._offset)
 
 
 def stamp_time(stamp: int) -> datetime:
@@ -110,6 +149,10 @@ def item_of(record_id: RecordId, metadata: Mapping[str, Any] | None) -> StoredIt
     if revision is not None or metadata is None:
         return None
     created, stamp, num_vectors, owns_vector, value_json = metadata[_FIELD].split(" ", 4)
+    paths = None
+    if value_json.startswith("["):
+        found, end = _DECODER.raw_decode(value_json)
+        paths, value_json = tuple(found), value_json[end + 1 :]
     return StoredItem(
         key=key,
         value_json=value_json,
@@ -117,6 +160,9 @@ def item_of(record_id: RecordId, metadata: Mapping[str, Any] | None) -> StoredIt
         revision=int(stamp),
         num_vectors=int(num_vectors),
         owns_vector=owns_vector == "1",
+        ttl=metadata.get(_TTL) or 0,
+        expires=metadata.get(EXPIRES) or 0,
+        paths=paths,
     )
 
 

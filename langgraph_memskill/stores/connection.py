@@ -1,7 +1,7 @@
 """Where the collections live: on a server, with a client that the user gave, or embedded."""
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +22,7 @@ _HTTP_API = "chromadb.api.fastapi.FastAPI"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 # Chroma's own limit on the vector indexes that it keeps: one for five possible open files.
 _FILES_AN_INDEX = 5
+_NAMES_A_PAGE = 500
 
 
 def chroma_settings(**values: Any) -> Settings:
@@ -97,6 +98,20 @@ class Connection:
         self._shelves[name] = shelf
         return shelf
 
+    def drop(self, name: str) -> None:
+        """Delete a collection, if it exists."""
+        with translated(self.place, "deleting a collection"), suppress(NotFoundError):
+            self._delete(name)
+        self._shelves.pop(name, None)
+
+    def names(self) -> list[str]:
+        """List the names of all collections."""
+        found: list[str] = []
+        with translated(self.place, "listing collections"):
+            while page := self._list(_NAMES_A_PAGE, len(found)):
+                found += page
+        return found
+
     def touch(self, collection_id: str) -> None:
         """Prepare for a call on this collection."""
 
@@ -114,6 +129,12 @@ class Connection:
     def _get_or_create(
         self, name: str, metadata: Metadata, configuration: CreateCollectionConfiguration
     ) -> Collection:
+        raise NotImplementedError
+
+    def _delete(self, name: str) -> None:
+        raise NotImplementedError
+
+    def _list(self, num_names: int, offset: int) -> list[str]:
         raise NotImplementedError
 
 
@@ -141,6 +162,15 @@ class ApiConnection(Connection):
             database=self._database,
         )
         return Collection(client=self._api, model=model, embedding_function=None)
+
+    def _delete(self, name: str) -> None:
+        self._api.delete_collection(name, tenant=self._tenant, database=self._database)
+
+    def _list(self, num_names: int, offset: int) -> list[str]:
+        found = self._api.list_collections(
+            num_names, offset, tenant=self._tenant, database=self._database
+        )
+        return [model.name for model in found]
 
 
 class _HttpApi(FastAPI):
@@ -266,3 +296,9 @@ class ClientConnection(Connection):
             metadata=dict(metadata),
             embedding_function=None,
         )
+
+    def _delete(self, name: str) -> None:
+        self._client.delete_collection(name)
+
+    def _list(self, num_names: int, offset: int) -> list[str]:
+        return [collection.name for collection in self._client.list_collections(num_names, offset)]

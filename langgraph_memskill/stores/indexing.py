@@ -23,6 +23,9 @@ Vectors = dict[str, NDArray[np.float32]]
 """Text to its vector, [dims], of unit length (or zero)."""
 
 _WHOLE_VALUE = "$"
+# From so many different vectors of length 1 on, that is no accident.
+_ENOUGH_UNIT_VECTORS = 8
+_UNIT_TOLERANCE = 1e-3
 _NAME_ATTRIBUTES = ("name", "model_name", "model")
 
 
@@ -60,6 +63,10 @@ class Indexer:
                 f"index['embed'] is {embed!r}, which cannot be used: {error}"
             ) from error
         self.name: str | None = name or _name_of(embed) or _name_of(self.embeddings)
+        self.fields: tuple[str, ...] = tuple(fields)
+        self.is_normalised: bool | None = None
+        """Whether the model's own vectors have length 1; None until enough were seen to tell."""
+        self._unit_vectors: set[bytes] = set()
         self._default_paths: list[str | list[str]] = [
             path if path == _WHOLE_VALUE else tokenize_path(path) for path in fields
         ]
@@ -72,10 +79,14 @@ class Indexer:
         """
         if op.value is None or op.index is False:
             return []
+        return self.texts_of(op.value, op.index)
+
+    def texts_of(self, value: Any, fields: Sequence[str] | None) -> list[str]:
+        """Collect the texts of a value's fields, each once; None takes the store's own fields."""
         paths: Sequence[str | list[str]] = (
-            self._default_paths if op.index is None else [tokenize_path(path) for path in op.index]
+            self._default_paths if fields is None else [tokenize_path(path) for path in fields]
         )
-        found = (text for path in paths for text in get_text_at_path(op.value, path))
+        found = (text for path in paths for text in get_text_at_path(value, path))
         return list(dict.fromkeys(found))
 
     def embed(self, documents: Sequence[str], queries: Sequence[str]) -> tuple[Vectors, Vectors]:
@@ -89,6 +100,7 @@ class Indexer:
             Exception: Whatever the embedding model raises.
         """
         rows = self.embeddings.embed_documents(list(documents)) if documents else []
+        self._measure(rows)
         if len(queries) > 1:
             with ThreadPoolExecutor() as pool:
                 found = list(pool.map(self.embeddings.embed_query, queries))
@@ -101,8 +113,23 @@ class Indexer:
     ) -> tuple[Vectors, Vectors]:
         """Embed like `embed`, with the embedding model's async methods."""
         rows = await self.embeddings.aembed_documents(list(documents)) if documents else []
+        self._measure(rows)
         found = await asyncio.gather(*(self.embeddings.aembed_query(query) for query in queries))
         return self._checked(documents, rows), self._checked(queries, found)
+
+    def _measure(self, rows: Sequence[Any]) -> None:
+        """See whether the model's vectors have length 1, until that is clear."""
+        for row in rows if self.is_normalised is None else ():
+            vector = np.asarray(row, np.float64)
+            length = float(np.linalg.norm(vector))
+            if length and abs(length - 1.0) > _UNIT_TOLERANCE:
+                self.is_normalised = False
+                return
+            if length:
+                self._unit_vectors.add(vector.tobytes())
+            if len(self._unit_vectors) >= _ENOUGH_UNIT_VECTORS:
+                self.is_normalised = True
+                return
 
     def _checked(self, texts: Sequence[str], rows: Iterable[Any]) -> Vectors:
         vectors = [np.asarray(row, np.float64) for row in rows]

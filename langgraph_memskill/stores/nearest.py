@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langgraph_memskill.stores.codec import StoredItem, item_of, primary_id, split_id
-from langgraph_memskill.stores.filters import matches
+from langgraph_memskill.stores.filters import passes
 from langgraph_memskill.stores.room import Room
 from langgraph_memskill.stores.shelf import Hit
 
@@ -29,7 +29,11 @@ class Scored(NamedTuple):
 
 
 def nearest(
-    room: Room, query: NDArray[np.float32], num_items: int, wanted: Mapping[str, Any] | None
+    room: Room,
+    query: NDArray[np.float32],
+    num_items: int,
+    wanted: Mapping[str, Any] | None,
+    now: int,
 ) -> list[Scored]:
     """Find the items of a namespace that are most similar to a query.
 
@@ -37,7 +41,8 @@ def nearest(
         room: The namespace.
         query: float32 [dims], of unit length or zero.
         num_items: How many to find at least, if there are so many.
-        wanted: A filter that cannot raise, or None.
+        wanted: A checked filter that cannot raise, or None.
+        now: The time, in ns since 1970: what has expired is left out.
 
     Returns:
         Items, best first, equal ones in the order in which they came; the first `num_items` are the
@@ -52,7 +57,7 @@ def nearest(
     )
     while True:
         hits = shelf.nearest(query, num_hits)
-        scored = _scored(room, hits, wanted)
+        scored = _scored(room, hits, wanted, now)
         if len(hits) < num_hits:
             if len(hits) >= shelf.count():
                 return scored
@@ -62,7 +67,7 @@ def nearest(
         if num_hits == _MOST_HITS:
             break
         num_hits = min(num_hits * _GROWTH, _MOST_HITS)
-    return score_all(room, query, [item for item in room.items() if matches(item.value(), wanted)])
+    return score_all(room, query, [item for item in room.items(now) if passes(item, wanted)])
 
 
 def score_all(room: Room, query: NDArray[np.float32], items: Sequence[StoredItem]) -> list[Scored]:
@@ -80,13 +85,15 @@ def score_all(room: Room, query: NDArray[np.float32], items: Sequence[StoredItem
     return _sorted(found)
 
 
-def _scored(room: Room, hits: Sequence[Hit], wanted: Mapping[str, Any] | None) -> list[Scored]:
+def _scored(
+    room: Room, hits: Sequence[Hit], wanted: Mapping[str, Any] | None, now: int
+) -> list[Scored]:
     ids = [split_id(hit.id) for hit in hits]
     read = (item_of(found, hit.metadata) for found, hit in zip(ids, hits, strict=True))
-    items = {item.key: item for item in read if item is not None}
+    items = {item.key: item for item in read if item is not None and not item.is_expired(now)}
     missing = {key for key, revision in ids if revision is not None and key not in items}
     if missing:
-        items |= room.fetch(sorted(missing))
+        items |= room.fetch(sorted(missing), now)
     best: dict[str, float] = {}
     for hit, (key, revision) in zip(hits, ids, strict=True):
         item = items.get(key)
@@ -96,9 +103,7 @@ def _scored(room: Room, hits: Sequence[Hit], wanted: Mapping[str, Any] | None) -
         if is_current:
             best[key] = hit.score
     return _sorted(
-        Scored(score, items[key])
-        for key, score in best.items()
-        if not wanted or matches(items[key].value(), wanted)
+        Scored(score, items[key]) for key, score in best.items() if passes(items[key], wanted)
     )
 
 

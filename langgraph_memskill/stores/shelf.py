@@ -11,7 +11,7 @@ from chromadb.errors import NotFoundError
 from numpy.typing import NDArray
 
 from langgraph_memskill.errors import StoreError
-from langgraph_memskill.stores.codec import Metadata
+from langgraph_memskill.stores.codec import EXPIRES, Metadata
 from langgraph_memskill.stores.guards import translated
 
 # A write holds Python's global lock, and so every event loop, about 5 ms and 0.4 ms a record.
@@ -91,6 +91,13 @@ class Shelf:
                 result = self._collection.get(ids=list(some), include=["metadatas"])
             found += map(Record, result["ids"], result["metadatas"] or [])
         return found
+
+    def ending(self, time_ns: int, num_records: int) -> list[Record]:
+        """Read primary records that end at this time (ns since 1970) or before, so many at most."""
+        until: dict[str, Any] = {EXPIRES: {"$lte": time_ns}}
+        with self._call("reading what has expired"):
+            result = self._collection.get(where=until, limit=num_records, include=["metadatas"])
+        return list(map(Record, result["ids"], result["metadatas"] or []))
 
     def records(self, offset: int = 0) -> Iterator[Record]:
         """Read all records in the order of their first writing, page by page, larger and larger."""

@@ -36,6 +36,11 @@ def put_tombstone(memory: Memory) -> PutOp:
     return PutOp(TOMBSTONES, _key(memory.namespace, memory.id), value, index=False)
 
 
+def remove_tombstone(namespace: Namespace, memory_id: str) -> PutOp:
+    """The store operation that drops a deleted memory for good."""
+    return PutOp(TOMBSTONES, _key(namespace, memory_id), None)
+
+
 def deleted_memories(items: Iterable[Item], namespace: Namespace) -> list[Memory]:
     """Those of the deleted memories that were deleted from a namespace."""
     found = [deleted_memory(item) for item in items]

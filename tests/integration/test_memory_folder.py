@@ -47,7 +47,13 @@ def folder(tmp_path: Path, minilm: TextEncoder) -> Path:
 
 
 def test_a_folder_keeps_everything_over_a_restart(folder: Path, minilm: TextEncoder) -> None:
-    assert sorted(path.name for path in folder.iterdir()) == ["chroma", "memory.json", "skills"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "changes.db",
+        "changes.db.locks",
+        "chroma",
+        "memory.json",
+        "skills",
+    ]
     with MemSkillMemory.open(folder, "extractive", encoder=minilm) as memory:
         [best, *_] = memory.recall("Where does Clara work?", user_id="ann@example.org")
         assert "nurse in Porto" in best.content

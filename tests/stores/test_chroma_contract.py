@@ -15,7 +15,7 @@ from langgraph.store.base import (
     SearchOp,
 )
 
-from langgraph_memskill.errors import StoreError
+from langgraph_memskill.errors import ConfigError, StoreError
 from langgraph_memskill.stores.chroma import ChromaStore
 
 Batch = Callable[..., list[Any]]
@@ -216,8 +216,8 @@ def test_methods_and_their_async_twins(chroma: ChromaStore) -> None:
         chroma.put((), "k", {"x": 1})
     with pytest.raises(InvalidNamespaceError):
         chroma.put(("langgraph", "x"), "k", {"x": 1})
-    with pytest.raises(NotImplementedError, match="TTL"):
-        chroma.put(("a",), "k", {"x": 1}, ttl=1)
+    with pytest.raises(ConfigError, match="ttl is 0: give minutes above 0"):
+        chroma.put(("a",), "k", {"x": 1}, ttl=0)
     chroma.put(("a", "b"), "k", {"text": "a"})
     assert chroma.list_namespaces(prefix=("a",), suffix=("*",), max_depth=1) == [("a",)]
 

@@ -230,10 +230,10 @@ def test_store_of_a_newer_version(
     tmp_path: Path, index: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(catalog, "FORMAT_VERSION", 2)
+        patch.setattr(catalog, "FORMAT_VERSION", 3)
         with ChromaStore(tmp_path, index=index):
             pass
-    with pytest.raises(StoreError, match="store format 2 and this package reads 1: upgrade"):
+    with pytest.raises(StoreError, match="store format 3 and this package reads 1 to 2: upgrade"):
         ChromaStore(tmp_path, index=index)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import tempfile
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from langgraph.store import memory
 from langgraph.store.base import (
     GetOp,
     Item,
@@ -23,10 +24,13 @@ from langgraph.store.base import (
 )
 from langgraph.store.memory import InMemoryStore
 
+from langgraph_memskill.errors import ConflictError
 from langgraph_memskill.stores import embedded
 from langgraph_memskill.stores.chroma import ChromaStore
+from langgraph_memskill.stores.conditional import PutIfOp
 
 DIMS = 4
+RESOLUTION = timedelta.resolution
 
 
 def embed(texts: list[str]) -> list[list[float]]:
@@ -98,11 +102,18 @@ values = st.fixed_dictionaries(
     },
 )
 bounds = st.one_of(numbers, st.sampled_from([None, "x"]))
-operators = st.dictionaries(
-    st.sampled_from(["$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in"]),
-    bounds,
-    min_size=1,
-    max_size=2,
+comparisons = st.dictionaries(
+    st.sampled_from(["$eq", "$ne", "$gt", "$gte", "$lt", "$lte"]), bounds, min_size=1, max_size=2
+)
+junctions = st.dictionaries(
+    st.sampled_from(["$and", "$or"]), st.lists(comparisons, max_size=2), min_size=1
+)
+operators = st.one_of(
+    comparisons,
+    comparisons,
+    junctions,
+    st.dictionaries(st.sampled_from(["$in", "$nin"]), st.lists(bounds, max_size=3), min_size=1),
+    st.fixed_dictionaries({"$not": st.one_of(comparisons, junctions)}),
 )
 conditions = st.one_of(
     bounds,
@@ -125,7 +136,9 @@ limits = st.sampled_from([0, 1, 2, 3, 5, 10, 100, -1])
 offsets = st.sampled_from([0, 0, 0, 1, 2, 5, -1])
 patterns = st.lists(st.one_of(labels, st.just("*")), min_size=1, max_size=3).map(tuple)
 
-puts = st.builds(PutOp, namespaces, keys, values, index=indexes)
+puts = st.builds(
+    PutOp, namespaces, keys, values, index=indexes, ttl=st.sampled_from([None, None, None, 5.0])
+)
 deletes = st.builds(PutOp, namespaces, keys, st.none())
 gets = st.builds(GetOp, namespaces, keys)
 searches = st.builds(
@@ -148,6 +161,26 @@ listings = st.builds(
     limits,
     offsets,
 )
+
+
+known_operator = memory._apply_operator
+
+
+def apply_operator(value: Any, operator: str, bound: Any) -> bool:
+    """The operators that InMemoryStore does not know, said in its own words."""
+    several = [*value, value] if isinstance(value, list) else [value]
+    match operator:
+        case "$in":
+            return any(one in bound for one in several)
+        case "$nin":
+            return not any(one in bound for one in several)
+        case "$not":
+            return not memory._compare_values(value, bound)
+        case "$and":
+            return all(memory._compare_values(value, one) for one in bound)
+        case "$or":
+            return any(memory._compare_values(value, one) for one in bound)
+    return known_operator(value, operator, bound)
 
 
 def outcome(store: Any, ops: list[Any], *, use_async: bool) -> Any:
@@ -198,6 +231,25 @@ class Machine(RuleBasedStateMachine):
         assert self.created.setdefault(place, item.created_at) == item.created_at
         assert (item.updated_at == item.created_at) == is_new
         assert item.updated_at.tzinfo is not None
+
+    @rule(op=puts, knows=st.sampled_from(["present", "present", "former", "nothing"]))
+    def put_if(self, op: PutOp, knows: str) -> None:
+        item = self.store.get(op.namespace, op.key)
+        expected = item.updated_at if item and knows != "nothing" else None
+        if knows == "former":
+            expected = datetime(2020, 1, 1, tzinfo=UTC)
+        try:
+            self.store.batch([PutIfOp(op, expected)])
+        except ConflictError:
+            assert expected != (item.updated_at if item else None)
+            assert plain(self.store.get(op.namespace, op.key)) == plain(item)
+            return
+        assert expected == (item.updated_at if item else None)
+        self.reference.batch([op])
+        new = self.store.get(op.namespace, op.key)
+        assert new is not None
+        assert new.updated_at > (item.updated_at if item else new.created_at - RESOLUTION)
+        self.created[op.namespace, op.key] = new.created_at
 
     @rule(op=deletes, use_async=st.booleans())
     def delete(self, op: PutOp, use_async: bool) -> None:
@@ -260,7 +312,8 @@ class FolderMachine(Machine):
 QUIET = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
 
 
-def test_memory_behaves_as_in_memory_store() -> None:
+def test_memory_behaves_as_in_memory_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_apply_operator", apply_operator)
     run_state_machine_as_test(
         Machine,
         settings=settings(
@@ -274,6 +327,7 @@ def test_memory_behaves_as_in_memory_store() -> None:
 
 
 def test_folder_behaves_as_in_memory_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_apply_operator", apply_operator)
     # Three vector indexes at most, so that the folder is opened anew all the time.
     monkeypatch.setattr(embedded, "_FEWEST_INDEXES", 3)
     monkeypatch.setattr(embedded, "_MOST_INDEXES", 3)
