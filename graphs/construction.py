@@ -1,9 +1,10 @@
 """The construction graph: spans in, memories out (METHOD, "One construction step").
 
 ```
-START -> split -> begin_batch -> retrieve -> select_skills -> extract (one task a span) -> store
-                       ^                                                                    |
-                       +--------------------------- more spans -----------------------------+-> END
+START -> split -> gate -> retrieve -> select_skills -> extract -> merge_duplicates -> store -> END
+                  ^  |                              (one task a span)                ^  |
+                  |  +------------- nothing worth storing, or no budget -------------+  |
+                  +-------------------------------- more spans --------------------------+
 ```
 
 Training, evaluation and live agents all run this graph.
@@ -22,6 +23,8 @@ from langgraph_memskill.controller.selectors import Selector
 from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.errors import ModelCallError
 from langgraph_memskill.nodes.extract import ExtractNode
+from langgraph_memskill.nodes.gate import GateNode
+from langgraph_memskill.nodes.merge_duplicates import MergeDuplicatesNode
 from langgraph_memskill.nodes.retrieve import DEFAULT_NAMESPACE, RetrieveNode
 from langgraph_memskill.nodes.select_skills import SelectSkillsNode
 from langgraph_memskill.nodes.split import SplitNode
@@ -30,6 +33,7 @@ from langgraph_memskill.settings import Settings
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.state import ConstructionState, ExtractTask, MemSkillContext
 from langgraph_memskill.stores.applying import MemoryWriter
+from langgraph_memskill.writing.budget import BudgetKeeper
 
 _NO_STEP_LIMIT = 1_000_000_000
 """The loop ends with the spans; LangGraph's guard against endless loops must not end it earlier."""
@@ -66,18 +70,45 @@ def build_construction_graph(
     Returns:
         A graph over `ConstructionState`, with `MemSkillContext` (or any context with a `user_id`).
     """
-    settings = parts.settings
-    retry = RetryPolicy(max_attempts=settings.model_attempts, retry_on=ModelCallError)
     builder = StateGraph(ConstructionState, context_schema=MemSkillContext)
+    _add_nodes(builder, parts)
+    builder.add_edge(START, "split")
+    builder.add_conditional_edges("split", _next_step, ["gate", END])
+    builder.add_conditional_edges("gate", _read_or_store, ["retrieve", "store"])
+    builder.add_edge("retrieve", "select_skills")
+    builder.add_conditional_edges("select_skills", _extract_tasks, ["extract"])
+    builder.add_conditional_edges("store", _next_step, ["gate", END])
+    if parts.settings.merge_duplicates:
+        builder.add_node(
+            "merge_duplicates",
+            MergeDuplicatesNode(parts.encoder, store=parts.store, namespace=parts.namespace),
+        )
+        builder.add_edge("extract", "merge_duplicates")
+        builder.add_edge("merge_duplicates", "store")
+    else:
+        builder.add_edge("extract", "store")
+    graph = builder.compile(checkpointer=checkpointer, store=parts.store, name="construction")
+    return graph.with_config(recursion_limit=_NO_STEP_LIMIT)
+
+
+def _add_nodes(builder: StateGraph[Any, Any, Any, Any], parts: ConstructionParts) -> None:
+    settings = parts.settings
+    locks = parts.writer.log.locks if parts.writer is not None else None
+    budgets = BudgetKeeper(settings.budgets, locks)
+    where: dict[str, Any] = {"store": parts.store, "namespace": parts.namespace}
     builder.add_node("split", SplitNode(settings, namespace=parts.namespace))
-    builder.add_node("begin_batch", _make_begin_batch(settings.span_workers))
+    builder.add_node(
+        "gate",
+        GateNode(gate=settings.gate, span_workers=settings.span_workers, budgets=budgets, **where),
+    )
     builder.add_node(
         "retrieve",
         RetrieveNode(
             parts.encoder,
-            store=parts.store,
-            namespace=parts.namespace,
             top_k=settings.top_k,
+            update_candidates=settings.update_candidates,
+            candidate_similarity=settings.candidate_similarity,
+            **where,
         ),
     )
     builder.add_node(
@@ -88,48 +119,49 @@ def build_construction_graph(
     )
     builder.add_node(
         "extract",
-        ExtractNode(parts.model, parts.bank, attempts=settings.model_attempts),
-        input_schema=ExtractTask,
-        retry_policy=retry,
-    )
-    builder.add_node(
-        "store",
-        StoreNode(
+        ExtractNode(
+            parts.model,
+            parts.bank,
+            attempts=settings.model_attempts,
+            budgets=budgets,
             store=parts.store,
-            namespace=parts.namespace,
-            model_name=parts.model_name,
-            writer=parts.writer,
         ),
+        input_schema=ExtractTask,
+        retry_policy=RetryPolicy(max_attempts=settings.model_attempts, retry_on=ModelCallError),
     )
-    builder.add_edge(START, "split")
-    builder.add_conditional_edges("split", _next_step, ["begin_batch", END])
-    builder.add_edge("begin_batch", "retrieve")
-    builder.add_edge("retrieve", "select_skills")
-    builder.add_conditional_edges("select_skills", _extract_tasks, ["extract"])
-    builder.add_edge("extract", "store")
-    builder.add_conditional_edges("store", _next_step, ["begin_batch", END])
-    graph = builder.compile(checkpointer=checkpointer, store=parts.store, name="construction")
-    return graph.with_config(recursion_limit=_NO_STEP_LIMIT)
-
-
-def _make_begin_batch(span_workers: int) -> Any:
-    def begin_batch(state: ConstructionState) -> dict[str, Any]:
-        start = state["cursor"]
-        return {"batch": state["episode"]["spans"][start : start + span_workers], "outcomes": None}
-
-    return begin_batch
+    builder.add_node("store", StoreNode(model_name=parts.model_name, writer=parts.writer, **where))
 
 
 def _next_step(state: ConstructionState) -> str:
-    return "begin_batch" if state["cursor"] < len(state["episode"]["spans"]) else END
+    return "gate" if state["cursor"] < len(state["episode"]["spans"]) else END
+
+
+def _read_or_store(state: ConstructionState) -> str:
+    return "store" if state["outcomes"] else "retrieve"
 
 
 def _extract_tasks(state: ConstructionState) -> list[Send]:
-    rows = zip(state["batch"], state["retrieved"], state["selected"], strict=True)
+    rows = zip(
+        state["batch"],
+        state["retrieved"],
+        state["candidates"],
+        state["close"],
+        state["selected"],
+        strict=True,
+    )
+    calls = state.get("calls_left")
     return [
         Send(
             "extract",
-            ExtractTask(position=position, span=span, memories=memories, selection=selection),
+            ExtractTask(
+                position=position,
+                span=span,
+                namespace=state["episode"]["namespace"],
+                memories=[*memories, *candidates],
+                marked=close,
+                selection=selection,
+                calls_left=None if calls is None else calls // len(state["batch"]),
+            ),
         )
-        for position, (span, memories, selection) in enumerate(rows)
+        for position, (span, memories, candidates, close, selection) in enumerate(rows)
     ]

@@ -1,9 +1,46 @@
-"""How a memory cuts, selects and retrieves, with METHOD's numbers as defaults."""
+"""How a memory cuts, selects, retrieves and writes, with METHOD's numbers as defaults."""
 
 from dataclasses import dataclass, fields
+from typing import Literal, get_args
 
 from langgraph_memskill.errors import ConfigError
 from langgraph_memskill.spans import SpanMode
+
+Period = Literal["run", "day", "user"]
+"""What a budget is for: one run, one user and UTC day, or one user for good."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """How much the reading of spans may cost.
+
+    A limit is looked at before a call, so the last call may go beyond `tokens`: by what one call
+    takes, times the number of spans that are being read at that moment.
+
+    Raises:
+        ConfigError: If a value is out of its range.
+    """
+
+    calls: int | None = None
+    """Model calls, repeated attempts included, >= 0; None is no limit."""
+    tokens: int | None = None
+    """Tokens of prompts and replies together, >= 0; None is no limit."""
+    per: Period = "run"
+    """"run" (one `remember` call), "day" (one user's UTC day) or "user" (one user, for good). What
+    a user spends is kept in the store, under his namespace. Without any limit it is only counted.
+    """
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name in ("calls", "tokens"):
+            limit = getattr(self, name)
+            if limit is None:
+                continue
+            if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
+                raise ConfigError(f"{name}={limit!r} must be a whole number of at least 0, or None")
+        if self.per not in get_args(Period):
+            known = ", ".join(map(repr, get_args(Period)))
+            raise ConfigError(f"per={self.per!r} must be one of {known}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +68,18 @@ class Settings:
     span sees what the span before it wrote; with more their actions are merged."""
     model_attempts: int = 3
     """Calls of the model for one span before the span is kept for `retry_failed()`, >= 1."""
+    merge_duplicates: bool = True
+    """Whether an INSERT of what a memory says already only adds its source to that memory."""
+    update_candidates: int = 5
+    """Memories close to single sentences of a span that the model is shown besides the `top_k` of
+    the whole span, >= 0. With 0 it is shown METHOD's `top_k` and no mark."""
+    candidate_similarity: float = 0.6
+    """Cosine from which a memory is close to a sentence, in [-1, 1]."""
+    gate: bool = True
+    """Whether spans of greetings, thanks and the like are passed over without any model call; turn
+    it off to compare with METHOD."""
+    budgets: tuple[Budget, ...] = ()
+    """Limits on model calls and tokens; a span that is beyond one is kept for `retry_failed()`."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -38,6 +87,8 @@ class Settings:
             value = getattr(self, item.name)
             if item.type is int and (isinstance(value, bool) or not isinstance(value, int)):
                 raise ConfigError(f"{item.name}={value!r} must be a whole number")
+            if item.type is bool and not isinstance(value, bool):
+                raise ConfigError(f"{item.name}={value!r} must be True or False")
         for name in ("skills_per_span", "top_k", "span_tokens", "span_workers", "model_attempts"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)!r} must be at least 1")
@@ -46,3 +97,16 @@ class Settings:
                 f"span_overlap={self.span_overlap!r} must be at least 0 and below "
                 f"span_tokens={self.span_tokens!r}"
             )
+        if self.update_candidates < 0:
+            raise ConfigError(f"update_candidates={self.update_candidates!r} must be at least 0")
+        self._check_writing()
+
+    def _check_writing(self) -> None:
+        similarity = self.candidate_similarity
+        is_number = isinstance(similarity, int | float) and not isinstance(similarity, bool)
+        if not is_number or not -1 <= similarity <= 1:
+            raise ConfigError(f"candidate_similarity={similarity!r} must be between -1 and 1")
+        if not isinstance(self.budgets, tuple) or not all(
+            isinstance(budget, Budget) for budget in self.budgets
+        ):
+            raise ConfigError(f"budgets={self.budgets!r} must be a tuple of Budget")

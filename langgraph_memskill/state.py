@@ -14,6 +14,8 @@ from langchain_core.messages import MessageLikeRepresentation
 from pydantic import TypeAdapter
 
 from langgraph_memskill.records import MemoryAction, RejectedAction, Selection
+from langgraph_memskill.writing.unread import GATED
+from langgraph_memskill.writing.usage import Usage
 
 Document = dict[str, Any]
 """One record as plain JSON, made by `dump`."""
@@ -86,10 +88,32 @@ class StepEvent:
     rejected: tuple[RejectedAction, ...] = ()
     failure: str | None = None
 
+    @property
+    def is_gated(self) -> bool:
+        """Whether the span was passed over without a model call: nothing in it to be stored."""
+        return self.selection.selector == GATED
+
+
+def not_chosen(selector: str) -> Selection:
+    """The selection of a span for which no skills were chosen; `selector` says why."""
+    return Selection(skills=(), candidates=(), probabilities=(), log_prob=0.0, selector=selector)
+
 
 def collect(old: list[Document], new: list[Document] | None) -> list[Document]:
     """Reducer: append what nodes and side-by-side tasks return; None empties the list."""
     return [] if new is None else [*old, *new]
+
+
+def collect_outcomes(old: list[Document], new: list[Document] | None) -> list[Document]:
+    """Reducer: the last outcome of each position of the batch; None empties the list."""
+    if new is None:
+        return []
+    return list({outcome["position"]: outcome for outcome in [*old, *new]}.values())
+
+
+def add_usage(old: Document, new: Document | None) -> Document:
+    """Reducer: add up what the tasks of a run cost; None begins at nothing."""
+    return {} if new is None else dump(load(Usage, old) + load(Usage, new))
 
 
 class ConstructionState(TypedDict, total=False):
@@ -117,10 +141,18 @@ class ConstructionState(TypedDict, total=False):
     """The `Span`s of the present step."""
     retrieved: list[list[Document]]
     """For each span of the batch its `Memory`s, most similar first."""
+    candidates: list[list[Document]]
+    """For each span of the batch further `Memory`s, each close to a single sentence of it."""
+    close: list[list[str]]
+    """For each span of the batch the ids of all found memories that are close to a sentence."""
+    calls_left: int | None
+    """Model calls that the run's budget leaves for the batch; None if nothing limits them."""
     selected: list[Document]
     """For each span of the batch its `Selection`."""
-    outcomes: Annotated[list[Document], collect]
+    outcomes: Annotated[list[Document], collect_outcomes]
     """For each span of the batch its `Outcome`, in any order."""
+    usage: Annotated[Document, add_usage]
+    """The `Usage` of the run so far."""
     actions: Annotated[list[Document], collect]
     """Every applied `MemoryAction` so far."""
     rejected: Annotated[list[Document], collect]
@@ -134,9 +166,16 @@ class ExtractTask(TypedDict, total=False):
 
     position: int
     span: Document
+    namespace: list[str]
+    """Whose budget pays."""
     memories: list[Document]
+    marked: list[str]
+    """Ids of the memories that are close to a sentence of the span."""
     selection: Document
-    outcomes: Annotated[list[Document], collect]
+    calls_left: int | None
+    """Model calls that the run's budget leaves for this span; None if nothing limits them."""
+    outcomes: Annotated[list[Document], collect_outcomes]
+    usage: Annotated[Document, add_usage]
 
 
 class AnsweringState(TypedDict, total=False):

@@ -12,10 +12,11 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.constants import TAG_NOSTREAM
 from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
+from langgraph.store.base import BaseStore
 
 from langgraph_memskill.actions import resolve_actions
 from langgraph_memskill.errors import ModelCallError, ParseError
-from langgraph_memskill.nodes.base import Node
+from langgraph_memskill.nodes.base import Node, store_of
 from langgraph_memskill.parsing import (
     ActionReply,
     actions_from_data,
@@ -26,6 +27,8 @@ from langgraph_memskill.prompts import extraction_messages
 from langgraph_memskill.records import ActionType, Memory, ParsedAction, Selection, Skill, Span
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.state import ExtractTask, Outcome, dump, load, load_all
+from langgraph_memskill.writing.budget import BudgetKeeper
+from langgraph_memskill.writing.usage import Usage, usage_of
 
 logger = logging.getLogger(__name__)
 
@@ -42,63 +45,96 @@ class ExtractNode(Node[ExtractTask]):
 
     Structured output is asked for where the model has it; any other reply goes through the one text
     parser. A reply that cannot be read is a failed outcome, and so is a call that fails at the last
-    attempt: an earlier one raises `ModelCallError`, for the graph's retry policy.
+    attempt: an earlier one raises `ModelCallError`, for the graph's retry policy. What the calls
+    cost is added to `usage` and counted against the budgets.
     """
 
-    def __init__(self, model: BaseChatModel, bank: SkillBank, *, attempts: int = 1) -> None:
+    def __init__(
+        self,
+        model: BaseChatModel,
+        bank: SkillBank,
+        *,
+        attempts: int = 1,
+        budgets: BudgetKeeper | None = None,
+        store: BaseStore | None = None,
+    ) -> None:
         """Make the node.
 
         Args:
             model: Any chat model.
             bank: Where the picked skills' texts are.
             attempts: How often the graph's retry policy runs the node at most, >= 1.
+            budgets: Says before every call whether it may be made; None counts nothing.
+            store: Where a user's usage is counted; None takes the graph's store.
         """
         self._model = model
         self._bank = bank
         self._attempts = attempts
+        self._budgets = budgets or BudgetKeeper(())
+        self._store = store
         self._structured = _structured(model)
 
     def __call__(self, state: ExtractTask, runtime: Runtime[Any]) -> dict[str, Any]:
         """Read one span."""
-        task = _Task(state, self._bank)
+        task = _Task(state, self._bank, runtime)
         if task.nothing_to_do:
             return task.outcome((), called=False)
+        counted = self._budgets.counts_users
+        store = store_of(self._store, runtime) if counted else None
+        if store is not None and (reason := self._budgets.take(store, task.namespace)):
+            return task.outcome((), called=False, failure=reason)
         try:
-            reply = self._call(task)
+            reply, prompt = self._call(task)
         except GraphBubbleUp:
             raise
         except Exception as error:  # noqa: BLE001
-            return self._failed(task, error, runtime)
-        return task.read(reply)
+            return self._failed(task, error)
+        usage = usage_of(prompt, reply)
+        if store is not None:
+            self._budgets.add_tokens(store, task.namespace, usage)
+        return task.read(reply, usage)
 
     async def acall(self, state: ExtractTask, runtime: Runtime[Any]) -> dict[str, Any]:
         """Like calling the node, without blocking the event loop."""
-        task = _Task(state, self._bank)
+        task = _Task(state, self._bank, runtime)
         if task.nothing_to_do:
             return task.outcome((), called=False)
+        counted = self._budgets.counts_users
+        store = store_of(self._store, runtime) if counted else None
+        if store is not None and (reason := await self._budgets.atake(store, task.namespace)):
+            return task.outcome((), called=False, failure=reason)
         try:
-            reply = await self._acall(task)
+            reply, prompt = await self._acall(task)
         except GraphBubbleUp:
             raise
         except Exception as error:  # noqa: BLE001
-            return self._failed(task, error, runtime)
-        return task.read(reply)
+            return self._failed(task, error)
+        usage = usage_of(prompt, reply)
+        if store is not None:
+            await self._budgets.aadd_tokens(store, task.namespace, usage)
+        return task.read(reply, usage)
 
-    def _call(self, task: "_Task") -> object:
+    def _call(self, task: "_Task") -> tuple[object, list[BaseMessage]]:
+        """The reply, and the prompt that it answers."""
         if self._structured is not None:
+            prompt = task.messages(structured=True)
             try:
-                return self._structured.invoke(task.messages(structured=True), _CONFIG)
+                return self._structured.invoke(prompt, _CONFIG), prompt
             except Exception as error:  # noqa: BLE001
                 self._give_up_structure(error)
-        return self._model.invoke(task.messages(structured=False), _CONFIG)
+        prompt = task.messages(structured=False)
+        return self._model.invoke(prompt, _CONFIG), prompt
 
-    async def _acall(self, task: "_Task") -> object:
+    async def _acall(self, task: "_Task") -> tuple[object, list[BaseMessage]]:
+        """The reply, and the prompt that it answers."""
         if self._structured is not None:
+            prompt = task.messages(structured=True)
             try:
-                return await self._structured.ainvoke(task.messages(structured=True), _CONFIG)
+                return await self._structured.ainvoke(prompt, _CONFIG), prompt
             except Exception as error:  # noqa: BLE001
                 self._give_up_structure(error)
-        return await self._model.ainvoke(task.messages(structured=False), _CONFIG)
+        prompt = task.messages(structured=False)
+        return await self._model.ainvoke(prompt, _CONFIG), prompt
 
     def _give_up_structure(self, error: Exception) -> None:
         """Go on with text if the server refused the request's form; raise anything else again."""
@@ -108,11 +144,10 @@ class ExtractNode(Node[ExtractTask]):
         logger.info("the model has no structured output (%s): using text", type(error).__name__)
         self._structured = None
 
-    def _failed(self, task: "_Task", error: Exception, runtime: Runtime[Any]) -> dict[str, Any]:
-        info = runtime.execution_info
-        attempt = info.node_attempt if info is not None else self._attempts
+    def _failed(self, task: "_Task", error: Exception) -> dict[str, Any]:
+        last = self._attempts if task.calls_left is None else min(self._attempts, task.calls_left)
         message = f"{type(error).__name__}: {str(error)[:500]}"
-        if attempt < self._attempts:
+        if task.attempt < last:
             raise ModelCallError(f"the model call for span {task.span.id!r} failed") from error
         logger.warning("span %s was not read: %s", task.span.id, message)
         return task.outcome((), failure=message)
@@ -121,8 +156,13 @@ class ExtractNode(Node[ExtractTask]):
 class _Task:
     """One span with everything that reading it takes."""
 
-    def __init__(self, state: ExtractTask, bank: SkillBank) -> None:
+    def __init__(self, state: ExtractTask, bank: SkillBank, runtime: Runtime[Any]) -> None:
         self.position = state.get("position", 0)
+        self.namespace = tuple(state.get("namespace") or ())
+        self.calls_left = state.get("calls_left")
+        self._marked = frozenset(state.get("marked", []))
+        info = runtime.execution_info
+        self.attempt = info.node_attempt if info is not None else 1
         self.span = load(Span, state["span"])
         self.memories = load_all(Memory, state.get("memories", []))
         selection = load(Selection, state["selection"])
@@ -138,21 +178,28 @@ class _Task:
         return not self.skills or not self.span.text.strip()
 
     def messages(self, *, structured: bool) -> list[BaseMessage]:
-        return extraction_messages(self.span, self.skills, self.memories, structured=structured)
+        return extraction_messages(
+            self.span, self.skills, self.memories, structured=structured, close=self._marked
+        )
 
-    def read(self, reply: object) -> dict[str, Any]:
+    def read(self, reply: object, usage: Usage) -> dict[str, Any]:
         try:
             parsed = _parse(reply, len(self.memories))
         except ParseError as error:
             logger.warning("the reply for span %s was not readable", self.span.id)
-            return self.outcome((), failure=f"ParseError: {error}")
+            return self.outcome((), failure=f"ParseError: {error}", usage=usage)
         if parsed and all(action.problem is not None for action in parsed):
             # Nothing of the reply can be used, so the span has not been read.
-            return self.outcome(parsed, failure=f"ParseError: {parsed[0].problem}")
-        return self.outcome(parsed)
+            return self.outcome(parsed, failure=f"ParseError: {parsed[0].problem}", usage=usage)
+        return self.outcome(parsed, usage=usage)
 
     def outcome(
-        self, parsed: Sequence[ParsedAction], *, failure: str | None = None, called: bool = True
+        self,
+        parsed: Sequence[ParsedAction],
+        *,
+        failure: str | None = None,
+        called: bool = True,
+        usage: Usage | None = None,
     ) -> dict[str, Any]:
         checked = resolve_actions(parsed, self.memories, self.skills, span_id=self.span.id)
         outcome = Outcome(
@@ -165,7 +212,12 @@ class _Task:
             failure=failure,
             called=called,
         )
-        return {"outcomes": [dump(outcome)]}
+        # The attempts that failed have cost a call each; only the last one got a reply.
+        calls = self.attempt if called else self.attempt - 1
+        return {
+            "outcomes": [dump(outcome)],
+            "usage": dump(replace(usage or Usage(), calls=calls)),
+        }
 
 
 def _structured(model: BaseChatModel) -> Runnable[Any, Any] | None:

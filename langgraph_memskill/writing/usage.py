@@ -1,0 +1,81 @@
+"""What model calls cost: counted from the model's own report, or else estimated."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from langchain_core.messages import AIMessage, BaseMessage
+
+from langgraph_memskill.tokens import default_tokenizer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Model calls and their tokens."""
+
+    calls: int = 0
+    """Calls that were made, failed ones included."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    estimated_calls: int = 0
+    """The calls among them whose tokens the model did not report; they are estimated."""
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of prompts and replies together."""
+        return self.input_tokens + self.output_tokens
+
+    def __add__(self, other: "Usage") -> "Usage":
+        """Both together."""
+        return Usage(
+            calls=self.calls + other.calls,
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            estimated_calls=self.estimated_calls + other.estimated_calls,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserUsage:
+    """What the reading of one user's spans has cost so far."""
+
+    total: Usage = Usage()
+    days: dict[str, Usage] = field(default_factory=dict)
+    """The last days on which there was any, by UTC date ("2026-11-24")."""
+
+    def on(self, day: str) -> Usage:
+        """What one UTC date has cost."""
+        return self.days.get(day, Usage())
+
+
+def utc_day() -> str:
+    """Today's UTC date."""
+    return datetime.now(UTC).date().isoformat()
+
+
+def usage_of(prompt: Sequence[BaseMessage], reply: object) -> Usage:
+    """What one call took.
+
+    Args:
+        prompt: What the model was given.
+        reply: Its message, or what `with_structured_output(include_raw=True)` makes of it.
+
+    Returns:
+        One call with the tokens that the message reports. A message without such a report, or
+        something that is no message, counts as estimated: the tokens of the texts.
+    """
+    message = reply.get("raw") if isinstance(reply, dict) else reply
+    if isinstance(message, AIMessage) and (reported := message.usage_metadata):
+        return Usage(
+            calls=1,
+            input_tokens=reported["input_tokens"],
+            output_tokens=reported["output_tokens"],
+        )
+    written = str(message.text) if isinstance(message, BaseMessage) else str(message or "")
+    tokenizer = default_tokenizer()
+    return Usage(
+        calls=1,
+        input_tokens=sum(len(tokenizer.split(str(part.text))) for part in prompt),
+        output_tokens=len(tokenizer.split(written)),
+        estimated_calls=1,
+    )
