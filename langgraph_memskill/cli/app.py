@@ -9,7 +9,16 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from langgraph_memskill.cli import chat, demo, doctor, memories, questions, remember, skills
+from langgraph_memskill.cli import (
+    chat,
+    checkpoints,
+    demo,
+    doctor,
+    memories,
+    questions,
+    remember,
+    skills,
+)
 from langgraph_memskill.cli.logs import configure_logs
 from langgraph_memskill.cli.screen import Screen
 from langgraph_memskill.errors import MemSkillError
@@ -47,6 +56,7 @@ app.command()(questions.answer)
 app.command()(remember.retry)
 app.add_typer(memories.app, name="memories")
 app.add_typer(skills.app, name="skills")
+app.command("import-checkpoint")(checkpoints.import_checkpoint)
 app.command()(doctor.doctor)
 
 
