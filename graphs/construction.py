@@ -1,10 +1,11 @@
 """The construction graph: spans in, memories out (METHOD, "One construction step").
 
 ```
-START -> split -> gate -> retrieve -> select_skills -> extract -> merge_duplicates -> store -> END
-                  ^  |                              (one task a span)                ^  |
-                  |  +------------- nothing worth storing, or no budget -------------+  |
-                  +-------------------------------- more spans --------------------------+
+          +--------------- nothing worth storing, or no budget -------------+
+          |                                                                 v
+START -> split -> gate -> retrieve -> select_skills -> extract ---------> store -> END
+                   ^                                   (one task a span)    |
+                   +------------------------ more spans --------------------+
 ```
 
 Training, evaluation and live agents all run this graph.
@@ -24,7 +25,6 @@ from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.errors import ModelCallError
 from langgraph_memskill.nodes.extract import ExtractNode
 from langgraph_memskill.nodes.gate import GateNode
-from langgraph_memskill.nodes.merge_duplicates import MergeDuplicatesNode
 from langgraph_memskill.nodes.retrieve import DEFAULT_NAMESPACE, RetrieveNode
 from langgraph_memskill.nodes.select_skills import SelectSkillsNode
 from langgraph_memskill.nodes.split import SplitNode
@@ -77,16 +77,8 @@ def build_construction_graph(
     builder.add_conditional_edges("gate", _read_or_store, ["retrieve", "store"])
     builder.add_edge("retrieve", "select_skills")
     builder.add_conditional_edges("select_skills", _extract_tasks, ["extract"])
+    builder.add_edge("extract", "store")
     builder.add_conditional_edges("store", _next_step, ["gate", END])
-    if parts.settings.merge_duplicates:
-        builder.add_node(
-            "merge_duplicates",
-            MergeDuplicatesNode(parts.encoder, store=parts.store, namespace=parts.namespace),
-        )
-        builder.add_edge("extract", "merge_duplicates")
-        builder.add_edge("merge_duplicates", "store")
-    else:
-        builder.add_edge("extract", "store")
     graph = builder.compile(checkpointer=checkpointer, store=parts.store, name="construction")
     return graph.with_config(recursion_limit=_NO_STEP_LIMIT)
 
@@ -129,7 +121,15 @@ def _add_nodes(builder: StateGraph[Any, Any, Any, Any], parts: ConstructionParts
         input_schema=ExtractTask,
         retry_policy=RetryPolicy(max_attempts=settings.model_attempts, retry_on=ModelCallError),
     )
-    builder.add_node("store", StoreNode(model_name=parts.model_name, writer=parts.writer, **where))
+    builder.add_node(
+        "store",
+        StoreNode(
+            model_name=parts.model_name,
+            writer=parts.writer,
+            merging=parts.encoder if settings.merge_duplicates else None,
+            **where,
+        ),
+    )
 
 
 def _next_step(state: ConstructionState) -> str:

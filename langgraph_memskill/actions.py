@@ -72,11 +72,14 @@ def resolve_actions(
     return Resolution(in_apply_order(kept), rejected)
 
 
-def merge_resolutions(resolutions: Iterable[Resolution]) -> tuple[MemoryAction, ...]:
+def merge_resolutions(
+    resolutions: Iterable[Resolution], *, repeats: bool = False
+) -> tuple[MemoryAction, ...]:
     """Merge the actions of several spans that were read against one snapshot of the memories.
 
     Args:
         resolutions: One a span, in the order of the spans.
+        repeats: Whether to keep all inserts, for somebody who merges those that say the same.
 
     Returns:
         One batch: for each memory a delete if any span deletes it, before or after an update,
@@ -85,16 +88,20 @@ def merge_resolutions(resolutions: Iterable[Resolution]) -> tuple[MemoryAction, 
     """
     updates: dict[str | None, MemoryAction] = {}
     deletes: dict[str | None, MemoryAction] = {}
-    inserts: dict[str, MemoryAction] = {}
+    inserts: list[MemoryAction] = []
+    texts: set[str] = set()
     for action in (action for resolution in resolutions for action in resolution.actions):
         if action.type is ActionType.UPDATE:
             updates[action.memory_id] = action
         elif action.type is ActionType.DELETE:
             deletes.setdefault(action.memory_id, action)
         elif action.type is ActionType.INSERT:
-            inserts.setdefault(" ".join(action.content.split()), action)
+            text = " ".join(action.content.split())
+            if repeats or text not in texts:
+                inserts.append(action)
+            texts.add(text)
     kept = [action for memory_id, action in updates.items() if memory_id not in deletes]
-    return in_apply_order([*kept, *deletes.values(), *inserts.values()])
+    return in_apply_order([*kept, *deletes.values(), *inserts])
 
 
 def in_apply_order(actions: Iterable[MemoryAction]) -> tuple[MemoryAction, ...]:

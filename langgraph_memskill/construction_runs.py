@@ -22,6 +22,7 @@ from langgraph_memskill.records import (
     RememberResult,
     Selection,
     Span,
+    Usage,
 )
 from langgraph_memskill.state import ConstructionState, StepEvent, dump_all, load, load_all
 from langgraph_memskill.stores.items import memory_of
@@ -235,6 +236,7 @@ def _result(
         failed=(*load_all(FailedSpan, final.get("failed", [])), *unread),
         rejected=tuple(load_all(RejectedAction, final.get("rejected", []))),
         selections=tuple(load_all(Selection, final.get("selections", []))),
+        usage=load(Usage, final.get("usage", {})),
     )
 
 
@@ -281,4 +283,5 @@ def _together(results: Sequence[RememberResult]) -> RememberResult:
         failed=tuple(failed for r in results for failed in r.failed),
         rejected=tuple(rejected for r in results for rejected in r.rejected),
         selections=tuple(selection for r in results for selection in r.selections),
+        usage=sum((r.usage for r in results), Usage()),
     )

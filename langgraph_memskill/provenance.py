@@ -35,6 +35,7 @@ def attribute(content: str, span: Span) -> Source:
         turn_ids=tuple(span.turns[i].id for i in kept),
         session=span.session,
         time=span.time,
+        speakers=tuple(dict.fromkeys(span.turns[i].speaker for i in kept)),
     )
 
 

@@ -96,6 +96,8 @@ class Source:
     session: str | None = None
     time: str | None = None
     """Date of the interaction, as the source wrote it."""
+    speakers: tuple[str, ...] = ()
+    """Who said these turns."""
     details: str | None = None
     """What else the program that a memory was imported from knew, as JSON."""
 
@@ -223,7 +225,8 @@ class MemoryAction:
     """The memory to change; for an INSERT the id of the new memory, once it is applied."""
     content: str = ""
     previous: str | None = None
-    """The content before the change, for an applied UPDATE or DELETE."""
+    """For an UPDATE or DELETE the content before the change. Until it is applied: what the memory
+    must still say, or None if that does not matter."""
     reasoning: str = ""
     skills: tuple[str, ...] = ()
     """The picked skills whose action type is this action's type."""
@@ -255,7 +258,44 @@ class Selection:
     value: float | None = None
     """The critic's estimate of the return; None without a trained controller."""
     selector: str = ""
-    """What chose: "controller", "similarity" ..."""
+    """What chose: "controller", "similarity" ...; "gate" or "budget" if nothing was chosen because
+    the span was passed over, or no budget was left for it."""
+
+
+GATED = "gate"
+"""`Selection.selector` of a span that was passed over: there is nothing worth storing in it."""
+UNPAID = "budget"
+"""`Selection.selector` of a span for which no budget was left; its `FailedSpan.reason` begins so,
+too."""
+OUTDATED = "conflict"
+"""Beginning of the `FailedSpan.reason` of a span whose memories somebody else has changed between
+reading and writing; nothing of what it came to was applied."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Model calls and their tokens."""
+
+    calls: int = 0
+    """Calls that were made, failed ones included."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    estimated_calls: int = 0
+    """The calls among them whose tokens the model did not report; they are estimated."""
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of prompts and replies together."""
+        return self.input_tokens + self.output_tokens
+
+    def __add__(self, other: "Usage") -> "Usage":
+        """Both together."""
+        return Usage(
+            calls=self.calls + other.calls,
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            estimated_calls=self.estimated_calls + other.estimated_calls,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,6 +323,13 @@ class RememberResult:
     """Spans kept for retry."""
     rejected: tuple[RejectedAction, ...] = ()
     selections: tuple[Selection, ...] = field(default=(), repr=False)
+    usage: Usage = Usage()
+    """What the model calls cost."""
+
+    @property
+    def num_gated(self) -> int:
+        """Number of spans that were passed over without a model call: nothing to be stored."""
+        return sum(selection.selector == GATED for selection in self.selections)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

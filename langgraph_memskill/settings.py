@@ -1,9 +1,11 @@
 """How a memory cuts, selects, retrieves and writes, with METHOD's numbers as defaults."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
 from langgraph_memskill.errors import ConfigError
+from langgraph_memskill.records import Span
 from langgraph_memskill.spans import SpanMode
 
 Period = Literal["run", "day", "user"]
@@ -75,9 +77,10 @@ class Settings:
     the whole span, >= 0. With 0 it is shown METHOD's `top_k` and no mark."""
     candidate_similarity: float = 0.6
     """Cosine from which a memory is close to a sentence, in [-1, 1]."""
-    gate: bool = True
-    """Whether spans of greetings, thanks and the like are passed over without any model call; turn
-    it off to compare with METHOD."""
+    gate: bool | Callable[[Span], bool] = True
+    """Whether spans of greetings, thanks and the like are passed over without any model call; or a
+    function that says of a span that it is to be passed over (`writing.gate.is_small_talk` is the
+    one that True stands for)."""
     budgets: tuple[Budget, ...] = ()
     """Limits on model calls and tokens; a span that is beyond one is kept for `retry_failed()`."""
 
@@ -99,6 +102,8 @@ class Settings:
             )
         if self.update_candidates < 0:
             raise ConfigError(f"update_candidates={self.update_candidates!r} must be at least 0")
+        if not isinstance(self.gate, bool) and not callable(self.gate):
+            raise ConfigError(f"gate={self.gate!r} must be True, False or a function of a span")
         self._check_writing()
 
     def _check_writing(self) -> None:
@@ -110,3 +115,8 @@ class Settings:
             isinstance(budget, Budget) for budget in self.budgets
         ):
             raise ConfigError(f"budgets={self.budgets!r} must be a tuple of Budget")
+
+
+METHOD = Settings(gate=False, merge_duplicates=False, update_candidates=0)
+"""The construction step exactly as METHOD has it, for benchmarks and comparisons; take
+`dataclasses.replace(METHOD, skills_per_span=3, ...)` for other numbers."""

@@ -13,9 +13,7 @@ from typing import Annotated, Any, TypedDict, TypeVar, cast
 from langchain_core.messages import MessageLikeRepresentation
 from pydantic import TypeAdapter
 
-from langgraph_memskill.records import MemoryAction, RejectedAction, Selection
-from langgraph_memskill.writing.unread import GATED
-from langgraph_memskill.writing.usage import Usage
+from langgraph_memskill.records import GATED, MemoryAction, RejectedAction, Selection, Usage
 
 Document = dict[str, Any]
 """One record as plain JSON, made by `dump`."""

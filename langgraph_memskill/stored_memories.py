@@ -41,11 +41,12 @@ from langgraph_memskill.stores.tombstones import (
     is_tombstone,
 )
 from langgraph_memskill.threads import current_thread_id
+from langgraph_memskill.writing.memory_usage import MemoryUsage
 
 _ALL_NAMESPACES = 1_000_000
 
 
-class StoredMemories(MemoryChanges):
+class StoredMemories(MemoryChanges, MemoryUsage):
     """The memories of all users in one store.
 
     `user_id` (and `scope`, for other placeholders of the namespace) may be left out inside of a

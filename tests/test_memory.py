@@ -243,7 +243,12 @@ def test_spans_side_by_side_are_merged(make_memory: Make) -> None:
     spans = [Span(id=f"s{n}", index=n, text=text) for n, text in enumerate(texts)]
     result = memory.remember(spans, user_id="u")
     kinds = [(a.type.value, a.content or a.previous) for a in result.actions]
-    assert kinds == [("insert", "tea"), ("insert", "coffee"), ("delete", "coffee")]
+    assert kinds == [
+        *[("insert", "tea"), ("update", "tea")],  # the second is a touch: tea has two sources
+        *[("insert", "coffee"), ("delete", "coffee")],
+    ]
+    [tea] = result.memories
+    assert [source.span_id[-2:] for source in tea.sources] == ["/0", "/1"]
 
 
 def test_progress_is_reported_span_by_span(make_memory: Make) -> None:
@@ -276,10 +281,11 @@ def test_a_run_that_breaks_off_keeps_what_was_not_read(
     make_memory: Make, encoder: Any, monkeypatch: pytest.MonkeyPatch, twin: str
 ) -> None:
     memory = make_memory()
-    encode, calls = encoder.embed_query, iter(range(100))
+    encode, is_gone = encoder.embed_query, [True]
 
     def fails_at_the_third(text: str) -> list[float]:
-        if next(calls) == 2:
+        if text == "remember fact 2" and is_gone:
+            is_gone.pop()
             raise OSError("the embedding service is gone")
         return encode(text)
 

@@ -24,11 +24,19 @@ from langgraph_memskill.parsing import (
     parse_actions,
 )
 from langgraph_memskill.prompts import extraction_messages
-from langgraph_memskill.records import ActionType, Memory, ParsedAction, Selection, Skill, Span
+from langgraph_memskill.records import (
+    ActionType,
+    Memory,
+    ParsedAction,
+    Selection,
+    Skill,
+    Span,
+    Usage,
+)
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.state import ExtractTask, Outcome, dump, load, load_all
 from langgraph_memskill.writing.budget import BudgetKeeper
-from langgraph_memskill.writing.usage import Usage, usage_of
+from langgraph_memskill.writing.usage import usage_of
 
 logger = logging.getLogger(__name__)
 
@@ -202,10 +210,15 @@ class _Task:
         usage: Usage | None = None,
     ) -> dict[str, Any]:
         checked = resolve_actions(parsed, self.memories, self.skills, span_id=self.span.id)
+        shown: dict[str | None, str] = {memory.id: memory.content for memory in self.memories}
         outcome = Outcome(
             position=self.position,
             actions=tuple(
-                replace(action, change_id=uuid.uuid5(_CHANGE_IDS, f"{self.span.id}/{n}").hex)
+                replace(
+                    action,
+                    change_id=uuid.uuid5(_CHANGE_IDS, f"{self.span.id}/{n}").hex,
+                    previous=shown.get(action.memory_id),
+                )
                 for n, action in enumerate(checked.actions)
             ),
             rejected=checked.rejected,

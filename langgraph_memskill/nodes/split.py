@@ -21,7 +21,7 @@ _NUMBERED = re.compile(r"[0-9a-f]{32}/\d+")
 
 _SET_BACK = (
     *("text", "messages", "spans", "time", "namespace", "episode_id"),
-    *("outcomes", "actions", "rejected", "failed", "selections"),
+    *("outcomes", "actions", "rejected", "failed", "selections", "usage"),
 )
 
 

@@ -7,15 +7,11 @@ from langgraph.runtime import Runtime
 from langgraph.store.base import BaseStore
 
 from langgraph_memskill.actions import Resolution, merge_resolutions
+from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.namespaces import Namespace, NamespaceTemplate
 from langgraph_memskill.nodes.base import Node, store_of
 from langgraph_memskill.nodes.retrieve import DEFAULT_NAMESPACE, namespace_of
-from langgraph_memskill.records import (
-    FailedSpan,
-    MemoryAction,
-    Selection,
-    Span,
-)
+from langgraph_memskill.records import OUTDATED, FailedSpan, MemoryAction, Selection, Span
 from langgraph_memskill.state import (
     ConstructionState,
     Outcome,
@@ -25,14 +21,20 @@ from langgraph_memskill.state import (
     load_all,
 )
 from langgraph_memskill.stores.applying import Applied, Cause, MemoryWriter
+from langgraph_memskill.stores.outdated import OVERTAKEN
 from langgraph_memskill.stores.pending import PendingSpans
 from langgraph_memskill.threads import current_thread_id
+from langgraph_memskill.writing.duplicates import DuplicateMerger
+
+_CONFLICT = f"{OUTDATED}: {OVERTAKEN}"
 
 
 class StoreNode(Node[ConstructionState]):
     """Reads `batch`, `selected` and `outcomes`; writes to the store and moves `cursor` on.
 
-    Running it again on the same state changes nothing: every change is known by an id.
+    Running it again on the same state changes nothing: every change is known by an id. A span that
+    would change a memory which somebody else has changed since the model saw it is not applied; it
+    fails with a reason that begins with `OUTDATED` and waits for `retry_failed()`.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class StoreNode(Node[ConstructionState]):
         namespace: tuple[str, ...] = DEFAULT_NAMESPACE,
         model_name: str | None = None,
         writer: MemoryWriter | None = None,
+        merging: TextEncoder | None = None,
     ) -> None:
         """Make the node.
 
@@ -50,29 +53,43 @@ class StoreNode(Node[ConstructionState]):
             namespace: Template that is resolved from the run if the state has no `namespace`.
             model_name: Goes into the provenance of what is written.
             writer: The writer that other parts of the same memory use too; None makes one.
+            merging: The encoder that helps to find what is known already, so that it is not
+                inserted once more; None inserts everything.
         """
         self._store = store
         self._template = NamespaceTemplate(namespace)
         self._model_name = model_name
         self._writer = writer
+        self._encoder = merging
 
     def __call__(self, state: ConstructionState, runtime: Runtime[Any]) -> dict[str, Any]:
         """Apply the batch."""
-        step = _Step(state, namespace_of(state, self._template, runtime), self._model_name)
-        store = store_of(self._store, runtime)
-        PendingSpans(store).add(step.failed)
-        writer = self._writer or MemoryWriter(store)
-        applied = writer.apply(step.namespace, step.actions, step.cause)
-        return step.finish(applied, runtime)
+        step, store = self._step(state, runtime), store_of(self._store, runtime)
+        pending, writer = PendingSpans(store), self._writer or MemoryWriter(store)
+        pending.add(step.failed)
+        applied = writer.apply(step.namespace, step.actions, step.cause, merger=self._merger(store))
+        outdated = step.outdated(applied)
+        pending.add(outdated)
+        return step.finish(applied, outdated, runtime)
 
     async def acall(self, state: ConstructionState, runtime: Runtime[Any]) -> dict[str, Any]:
         """Like calling the node, without blocking the event loop."""
-        step = _Step(state, namespace_of(state, self._template, runtime), self._model_name)
-        store = store_of(self._store, runtime)
-        await PendingSpans(store).aadd(step.failed)
-        writer = self._writer or MemoryWriter(store)
-        applied = await writer.aapply(step.namespace, step.actions, step.cause)
-        return step.finish(applied, runtime)
+        step, store = self._step(state, runtime), store_of(self._store, runtime)
+        pending, writer = PendingSpans(store), self._writer or MemoryWriter(store)
+        await pending.aadd(step.failed)
+        applied = await writer.aapply(
+            step.namespace, step.actions, step.cause, merger=self._merger(store)
+        )
+        outdated = step.outdated(applied)
+        await pending.aadd(outdated)
+        return step.finish(applied, outdated, runtime)
+
+    def _step(self, state: ConstructionState, runtime: Runtime[Any]) -> "_Step":
+        namespace = namespace_of(state, self._template, runtime)
+        return _Step(state, namespace, self._model_name, repeats=self._encoder is not None)
+
+    def _merger(self, store: BaseStore) -> DuplicateMerger | None:
+        return None if self._encoder is None else DuplicateMerger.of(store, self._encoder)
 
 
 class _SpanResult(NamedTuple):
@@ -85,7 +102,12 @@ class _Step:
     """The batch's spans with what was extracted from them, in the spans' order."""
 
     def __init__(
-        self, state: ConstructionState, namespace: Namespace, model_name: str | None
+        self,
+        state: ConstructionState,
+        namespace: Namespace,
+        model_name: str | None,
+        *,
+        repeats: bool,
     ) -> None:
         self.namespace = namespace
         self._cursor = state.get("cursor", 0)
@@ -101,19 +123,21 @@ class _Step:
             spans={s.id: s for s in spans},
             thread_id=current_thread_id(),
         )
-        self.actions = _merged(outcomes)
+        self.actions = _merged(outcomes, repeats)
         self.failed = [
-            FailedSpan(
-                span=r.span,
-                namespace=namespace,
-                reason=r.outcome.failure,
-                thread_id=self.cause.thread_id,
-            )
+            self._failed(r.span, r.outcome.failure)
             for r in self._results
             if r.outcome.failure is not None
         ]
 
-    def finish(self, applied: Applied, runtime: Runtime[Any]) -> dict[str, Any]:
+    def outdated(self, applied: Applied) -> list[FailedSpan]:
+        """The spans that were not applied because somebody else has changed their memories."""
+        spans = [r.span for r in self._results if r.span.id in applied.outdated]
+        return [self._failed(span, _CONFLICT) for span in spans]
+
+    def finish(
+        self, applied: Applied, outdated: Sequence[FailedSpan], runtime: Runtime[Any]
+    ) -> dict[str, Any]:
         rejected = [entry for r in self._results for entry in r.outcome.rejected]
         rejected += applied.rejected
         for result in self._results:
@@ -121,10 +145,18 @@ class _Step:
         return {
             "actions": dump_all(applied.actions),
             "rejected": dump_all(rejected),
-            "failed": dump_all(self.failed),
+            "failed": dump_all([*self.failed, *outdated]),
             "outcomes": None,
             "cursor": self._cursor + len(self._results),
         }
+
+    def _failed(self, span: Span, reason: str) -> FailedSpan:
+        return FailedSpan(
+            span=span,
+            namespace=self.namespace,
+            reason=reason,
+            thread_id=self.cause.thread_id,
+        )
 
     @staticmethod
     def _event(result: _SpanResult, applied: Applied, num_spans: int) -> StepEvent:
@@ -136,11 +168,12 @@ class _Step:
             selection=result.selection,
             actions=own,
             rejected=result.outcome.rejected,
-            failure=result.outcome.failure,
+            failure=_CONFLICT if result.span.id in applied.outdated else result.outcome.failure,
         )
 
 
-def _merged(outcomes: Sequence[Outcome]) -> tuple[MemoryAction, ...]:
+def _merged(outcomes: Sequence[Outcome], repeats: bool) -> tuple[MemoryAction, ...]:
     if len(outcomes) == 1:
         return outcomes[0].actions
-    return merge_resolutions([Resolution(outcome.actions, ()) for outcome in outcomes])
+    resolutions = [Resolution(outcome.actions, ()) for outcome in outcomes]
+    return merge_resolutions(resolutions, repeats=repeats)

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from langgraph.store.base import BaseStore, PutOp
+from langgraph.store.base import BaseStore
 
+from langgraph_memskill.errors import ConflictError
 from langgraph_memskill.namespaces import Namespace
 from langgraph_memskill.records import Change, Memory, MemoryAction
 from langgraph_memskill.stores.change_plans import (
@@ -17,13 +18,15 @@ from langgraph_memskill.stores.change_plans import (
     Plan,
     State,
     reads,
+    revisions_of,
     state_of,
-    target,
 )
 from langgraph_memskill.stores.changes import ChangeLog, Known
-from langgraph_memskill.stores.items import TEXT_FIELD
+from langgraph_memskill.stores.merging import Merger, as_before
+from langgraph_memskill.stores.outdated import target
 from langgraph_memskill.stores.recovery import lost_changes, redo_writes
 from langgraph_memskill.stores.undoing import undo_order
+from langgraph_memskill.stores.write_batches import write_batches
 
 __all__ = ["Applied", "Cause", "MemoryWriter"]
 
@@ -31,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 ResultT = TypeVar("ResultT")
 _LEFT = "the next writer brings to an end what could be neither written nor read back"
+_ATTEMPTS = 5
+"""Tries to write before somebody who writes past this writer wins."""
 _Make = Callable[[State, Known], Plan]
 
 
@@ -42,6 +47,9 @@ class MemoryWriter:
     changes go into the log as pending, then into the store, then they are settled; what a crash
     leaves pending is brought to its end by the next writer. A change that was applied before (a
     graph resumed after a crash runs its last node again) is recognised by its id.
+
+    Who writes to the store without this log is noticed where the store can compare and set
+    (`ChromaStore`): the changes are then planned again on what is there now.
     """
 
     def __init__(self, store: BaseStore, log: ChangeLog | None = None) -> None:
@@ -54,13 +62,21 @@ class MemoryWriter:
         self.store = store
         self.log = ChangeLog.beside(store) if log is None else log
 
-    def apply(self, namespace: Namespace, actions: Sequence[MemoryAction], cause: Cause) -> Applied:
+    def apply(
+        self,
+        namespace: Namespace,
+        actions: Sequence[MemoryAction],
+        cause: Cause,
+        *,
+        merger: Merger | None = None,
+    ) -> Applied:
         """Apply actions in the given order.
 
         Args:
             namespace: Whose memories.
             actions: Checked actions; each needs a `change_id`.
             cause: What goes into the log and the history.
+            merger: Rewrites the actions first; None applies them as they are.
 
         Returns:
             What was applied, what was not and why, and the memories as they are now.
@@ -68,22 +84,36 @@ class MemoryWriter:
         Raises:
             StoreError: If the store or the log cannot be read or written; then log and store say
                 the same, or the next writer makes them so.
+            ConflictError: If somebody without this log kept writing the same items.
         """
-        ids, make = self._planner(namespace, actions, cause)
         with self.hold(namespace):
+            if merger is not None:
+                known = self.log.look(namespace, (), _change_ids(actions))
+                actions = merger.merge(namespace, as_before(actions, known), cause.spans)
+            ids, make = self._planner(namespace, actions, cause)
             return self._change(namespace, ids, _change_ids(actions), make).result()
 
     async def aapply(
-        self, namespace: Namespace, actions: Sequence[MemoryAction], cause: Cause
+        self,
+        namespace: Namespace,
+        actions: Sequence[MemoryAction],
+        cause: Cause,
+        *,
+        merger: Merger | None = None,
     ) -> Applied:
         """Like `apply`, without blocking the event loop.
 
         If the task is cancelled while it writes, the writing is still brought to its end.
         """
-        ids, make = self._planner(namespace, actions, cause)
 
         async def change() -> Applied:
-            plan = await self._achange(namespace, ids, _change_ids(actions), make)
+            merged = actions
+            if merger is not None:
+                look = self.log.look
+                known = await asyncio.to_thread(look, namespace, (), _change_ids(actions))
+                merged = await merger.amerge(namespace, as_before(actions, known), cause.spans)
+            ids, make = self._planner(namespace, merged, cause)
+            plan = await self._achange(namespace, ids, _change_ids(merged), make)
             return plan.result()
 
         return await self.ahold_and(namespace, change)
@@ -270,40 +300,52 @@ class MemoryWriter:
     def _change(
         self, namespace: Namespace, ids: Sequence[str], change_ids: Sequence[str], make: _Make
     ) -> Plan:
-        state = state_of(ids, self.store.batch(reads(namespace, ids)))
-        plan = make(state, self.log.look(namespace, ids, change_ids))
-        if plan.pending or plan.settled:
-            self.log.append(plan.pending, plan.settled)
-        try:
-            for batch in _batches(plan.writes):
-                self.store.batch(batch)
-        except Exception:
-            self._give_up(namespace, plan)
-            raise
-        if plan.pending:
-            self.log.settle(namespace)
+        for attempts_left in reversed(range(_ATTEMPTS)):
+            found = self.store.batch(reads(namespace, ids))
+            plan = self._begin(make, namespace, ids, found, change_ids)
+            try:
+                for batch in write_batches(self.store, plan.writes, revisions_of(found)):
+                    self.store.batch(batch)
+            except Exception as error:
+                self._give_up(namespace, plan)
+                if not attempts_left or not isinstance(error, ConflictError):
+                    raise
+                continue
+            if plan.pending:
+                self.log.settle(namespace)
+            break
         return plan
 
     async def _achange(
         self, namespace: Namespace, ids: Sequence[str], change_ids: Sequence[str], make: _Make
     ) -> Plan:
-        state = state_of(ids, await self.store.abatch(reads(namespace, ids)))
+        for attempts_left in reversed(range(_ATTEMPTS)):
+            found = await self.store.abatch(reads(namespace, ids))
+            plan = await asyncio.to_thread(self._begin, make, namespace, ids, found, change_ids)
+            try:
+                for batch in write_batches(self.store, plan.writes, revisions_of(found)):
+                    await self.store.abatch(batch)
+            except Exception as error:
+                await self._agive_up(namespace, plan)
+                if not attempts_left or not isinstance(error, ConflictError):
+                    raise
+                continue
+            if plan.pending:
+                await asyncio.to_thread(self.log.settle, namespace)
+            break
+        return plan
 
-        def begin() -> Plan:
-            plan = make(state, self.log.look(namespace, ids, change_ids))
-            if plan.pending or plan.settled:
-                self.log.append(plan.pending, plan.settled)
-            return plan
-
-        plan = await asyncio.to_thread(begin)
-        try:
-            for batch in _batches(plan.writes):
-                await self.store.abatch(batch)
-        except Exception:
-            await self._agive_up(namespace, plan)
-            raise
-        if plan.pending:
-            await asyncio.to_thread(self.log.settle, namespace)
+    def _begin(
+        self,
+        make: _Make,
+        namespace: Namespace,
+        ids: Sequence[str],
+        found: Sequence[object],
+        change_ids: Sequence[str],
+    ) -> Plan:
+        plan = make(state_of(ids, found), self.log.look(namespace, ids, change_ids))
+        if plan.pending or plan.settled:
+            self.log.append(plan.pending, plan.settled)
         return plan
 
     def _give_up(self, namespace: Namespace, plan: Plan) -> None:
@@ -330,7 +372,7 @@ class MemoryWriter:
     def _recover(self, namespace: Namespace) -> None:
         if not self.log.look(namespace, ()).pending:
             return
-        for batch in _batches(redo_writes(self.log, namespace)):
+        for batch in write_batches(self.store, redo_writes(self.log, namespace)):
             self.store.batch(batch)
         self.log.settle(namespace)
 
@@ -338,7 +380,9 @@ class MemoryWriter:
         known = await asyncio.to_thread(self.log.look, namespace, ())
         if not known.pending:
             return
-        for batch in _batches(await asyncio.to_thread(redo_writes, self.log, namespace)):
+        for batch in write_batches(
+            self.store, await asyncio.to_thread(redo_writes, self.log, namespace)
+        ):
             await self.store.abatch(batch)
         await asyncio.to_thread(self.log.settle, namespace)
 
@@ -349,26 +393,3 @@ async def _nothing() -> None:
 
 def _change_ids(actions: Sequence[MemoryAction]) -> list[str]:
     return [action.change_id for action in actions if action.change_id is not None]
-
-
-def _batches(writes: Sequence[PutOp]) -> list[list[PutOp]]:
-    """One batch, or more where two writes have the same text; only the last write of a key.
-
-    LangGraph's InMemoryStore refuses a batch that embeds one text for two items.
-    """
-    last: dict[tuple[tuple[str, ...], str], PutOp] = {}
-    for write in writes:
-        last.pop((write.namespace, write.key), None)
-        last[write.namespace, write.key] = write
-    batches: list[list[PutOp]] = []
-    seen: list[set[str]] = []
-    for write in last.values():
-        text = (write.value or {}).get(TEXT_FIELD) if write.index is not False else None
-        place = next((i for i, texts in enumerate(seen) if text not in texts), len(batches))
-        if place == len(batches):
-            batches.append([])
-            seen.append(set())
-        batches[place].append(write)
-        if text is not None:
-            seen[place].add(text)
-    return batches

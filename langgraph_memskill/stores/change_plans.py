@@ -15,6 +15,7 @@ from langgraph_memskill.records import (
     ChangeKind,
     Memory,
     MemoryAction,
+    MemoryVersion,
     ParsedAction,
     RejectedAction,
     Source,
@@ -32,6 +33,7 @@ from langgraph_memskill.stores.change_history import (
 from langgraph_memskill.stores.change_rows import bare
 from langgraph_memskill.stores.changes import Known
 from langgraph_memskill.stores.items import memory_of, put_memory
+from langgraph_memskill.stores.outdated import OVERTAKEN, find_outdated, part_of, target
 from langgraph_memskill.stores.tombstones import (
     deleted_memory,
     get_tombstone,
@@ -50,6 +52,8 @@ class Applied(NamedTuple):
     rejected: tuple[RejectedAction, ...]
     memories: tuple[Memory, ...]
     """The inserted and updated memories as they are now."""
+    outdated: frozenset[str] = frozenset()
+    """The spans that met a memory which somebody else has changed; nothing of them was applied."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,13 +78,6 @@ class State(NamedTuple):
     deleted: dict[str, Memory]
 
 
-def target(action: MemoryAction) -> str:
-    """The id of the memory that an action changes or makes."""
-    if action.change_id is None:
-        raise AssertionError(f"action without change_id: {action!r}")
-    return action.memory_id or action.change_id
-
-
 def reads(namespace: Namespace, memory_ids: Iterable[str]) -> list[Op]:
     """The store operations whose results `state_of` understands."""
     return [
@@ -97,6 +94,11 @@ def state_of(memory_ids: Sequence[str], found: Sequence[object]) -> State:
         if isinstance(dead, Item):
             state.deleted[key] = deleted_memory(dead)
     return state
+
+
+def revisions_of(found: Iterable[object]) -> dict[tuple[Namespace, str], datetime]:
+    """When each of the items that `reads` has found was written, by namespace and key."""
+    return {(i.namespace, i.key): i.updated_at for i in found if isinstance(i, Item)}
 
 
 def put_state(change: Change, memory: Memory) -> list[PutOp]:
@@ -154,18 +156,32 @@ class Plan:
         self._now = now if newest is None else max(now, newest + TICK)
         self._actions: list[MemoryAction] = []
         self._rejected: list[RejectedAction] = []
+        self._outdated: frozenset[str] = frozenset()
         self._written: dict[str, None] = {}
 
     def apply(self, actions: Iterable[MemoryAction]) -> None:
-        """Plan actions, in order."""
-        for action in actions:
-            self._add(action)
+        """Plan actions, in order.
+
+        A span is applied as a whole or, if a memory is no longer what the model saw, not at all.
+        """
+        wanted = list(actions)
+        new = [action for action in wanted if not self._is_applied(action)]
+        contents = {key: memory.content for key, memory in self._live.items()}
+        self._outdated = find_outdated(new, contents)
+        for action in wanted:
+            if part_of(action) in self._outdated:
+                self._reject(action, OVERTAKEN)
+            else:
+                self._add(action)
 
     def result(self) -> Applied:
         """What came of the actions."""
         memories = (self._live.get(key) for key in self._written)
         return Applied(
-            tuple(self._actions), tuple(self._rejected), tuple(m for m in memories if m is not None)
+            tuple(self._actions),
+            tuple(self._rejected),
+            tuple(m for m in memories if m is not None),
+            self._outdated,
         )
 
     def undo(self, change: Change, change_id: str) -> Change:
@@ -223,21 +239,29 @@ class Plan:
         elif action.type is ActionType.DELETE:
             self._do(replace(action, previous=memory.content), key, None)
 
+    def _is_applied(self, action: MemoryAction) -> bool:
+        key, change_id = target(action), action.change_id or ""
+        if (key, change_id) in self._applied:
+            return True
+        return any(version.change_id == change_id for version in self._history(key))
+
     def _was_applied(self, action: MemoryAction, key: str) -> bool:
+        if not self._is_applied(action):
+            return False
         logged = self._applied.get((key, action.change_id or ""))
-        before = self._live.get(key) or self._deleted.get(key)
-        history = before.history if before else ()
-        ids = [version.change_id for version in history]
         if logged is not None:
             previous = logged.previous
-        elif action.change_id in ids:
-            position = ids.index(action.change_id)
-            previous = history[position - 1].content if position else None
         else:
-            return False
+            history = self._history(key)
+            position = [version.change_id for version in history].index(action.change_id or "")
+            previous = history[position - 1].content if position else None
         self._actions.append(replace(action, memory_id=key, previous=previous))
         self._written[key] = None
         return True
+
+    def _history(self, key: str) -> tuple[MemoryVersion, ...]:
+        memory = self._live.get(key) or self._deleted.get(key)
+        return memory.history if memory else ()
 
     def _insert(self, action: MemoryAction, key: str) -> None:
         memory = Memory(

@@ -8,12 +8,12 @@ from dataclasses import replace
 from langgraph.store.base import BaseStore, GetOp, Item, PutOp
 
 from langgraph_memskill.namespaces import Namespace, internal_namespace
+from langgraph_memskill.records import UNPAID, Usage
 from langgraph_memskill.settings import Budget
 from langgraph_memskill.state import dump, load
 from langgraph_memskill.stores.changes import ChangeLog
 from langgraph_memskill.stores.locks import NamespaceLocks
-from langgraph_memskill.writing.unread import UNPAID
-from langgraph_memskill.writing.usage import Usage, UserUsage, utc_day
+from langgraph_memskill.writing.usage import UserUsage, utc_day
 
 _NAMESPACE = internal_namespace("usage")
 _KEPT_DAYS = 31

@@ -2,25 +2,25 @@
 
 import re
 import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
-_SENTENCE_MARKS = ".,;:!?…。！？、，\"'`’‘“”«»()[]{}<>*_"
+_CACHED = 4096
+"""Texts whose words are kept: each is compared with many others."""
+# Not the question mark, which makes a statement a question, nor what can be part of a number.
+_MARKS = r"\s,;:!…。！、，\"'`‘“”«»()\[\]{}*_"
+_AROUND = re.compile(rf"^(?:[{_MARKS}]|[.](?!\d))+|[{_MARKS}.]+$")
 _LIGHT = frozenset({"a", "an", "the", "that", "also"})
-"""Words that come and go without a change of meaning."""
+"""Words that come and go without a change of meaning, in small letters ("vitamin A")..."""
+_WEIGHTY_BEFORE = frozenset({"few", "little", "bit", "lot"})
+"""... and not before these ("few friends", "a few friends")."""
 _NUMBERS = {
-    "zero": "0",
-    "one": "1",
-    "two": "2",
-    "three": "3",
-    "four": "4",
-    "five": "5",
-    "six": "6",
-    "seven": "7",
-    "eight": "8",
-    "nine": "9",
-    "ten": "10",
-    "eleven": "11",
-    "twelve": "12",
+    word: str(number)
+    for number, word in enumerate(
+        ("zero", "one", "two", "three", "four", "five", "six")
+        + ("seven", "eight", "nine", "ten", "eleven", "twelve")
+    )
 }
 _CONTRACTED = (
     (re.compile(r"\bcan't\b|\bcannot\b"), "can not"),
@@ -34,29 +34,53 @@ _CONTRACTED = (
 )
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
 _ORDINAL = re.compile(r"(\d+)(?:st|nd|rd|th)")
+_RELATIVE_DATE = re.compile(
+    r"\b(?:yesterday|today|tonight|tomorrow|ago|(?:last|past|this|next|coming|other)\s+\w+"
+    r"|gestern|heute|morgen|vorgestern|hier|aujourd'hui|demain|ayer|hoy|mañana|anoche|ieri|oggi"
+    r"|domani|ontem|hoje|amanhã|вчера|сегодня|завтра)\b"
+    r"|昨[天日晚]|今[天日晚]|明[天日]|어제|오늘|내일",
+    re.IGNORECASE,
+)
+_FIRST_PERSON = re.compile(
+    r"\b(?:i|i'm|me|my|mine|myself|we|us|our|ours|ich|mich|mir|mein\w*|wir|uns\w*|je|j'\w+|moi|mon"
+    r"|ma|mes|nous|notre|yo|mí|mis?|nosotr\w+|nuestr\w+|io|mio|mia|noi|eu|meu|minha|nós|я|мне|меня"
+    r"|мой|моя|мы|нас|наш\w*)\b|我|私|僕|俺|나는|내가|저는",
+    re.IGNORECASE,
+)
 
 
-class _Word(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """What a memory says, and what is known of who said it when."""
+
     text: str
-    """As it is compared."""
-    is_capital: bool | None
-    """Whether it begins with a capital; None at the beginning of a sentence, where all words do."""
-    ends_clause: bool
+    speakers: frozenset[str] = frozenset()
+    """Empty if unknown."""
+    times: frozenset[str] = frozenset()
+    """Dates of the interactions, as the sources wrote them; empty if unknown."""
 
 
-def normalised(text: str) -> str:
-    """A text without what is mere typing: blanks, forms of letters, marks at its ends.
+def says_the_same(one: Statement, other: Statement) -> bool:
+    """Whether two statements are one fact, said twice.
 
-    The first letter is a small one. Other capitals stay: they tell Polish from polish.
+    The texts must have the same words (`may_say_the_same`) or differ in mere typing. "I have a dog"
+    of two people is two facts, and so is "we went camping last weekend" of two dates.
     """
-    typed = " ".join(unicodedata.normalize("NFKC", text).replace("’", "'").split())
-    bare = typed.strip(_SENTENCE_MARKS + " ") or typed
-    return bare[:1].lower() + bare[1:]
+    if not (is_same_text(one.text, other.text) or may_say_the_same(one.text, other.text)):
+        return False
+    if one.speakers and other.speakers:
+        is_own = bool(_FIRST_PERSON.search(one.text))
+        if is_own and one.speakers != other.speakers or not one.speakers & other.speakers:
+            return False
+    return not _RELATIVE_DATE.search(one.text) or bool(one.times & other.times)
 
 
 def is_same_text(one: str, other: str) -> bool:
-    """Whether two texts are the same but for blanks, the first capital, and marks at their ends."""
-    return normalised(one) == normalised(other)
+    """Whether two texts are the same but for blanks, the first capital, and marks at their ends.
+
+    Other capitals count: they tell Polish from polish.
+    """
+    return _bare(one) == _bare(other)
 
 
 def may_say_the_same(one: str, other: str) -> bool:
@@ -78,6 +102,31 @@ def may_say_the_same(one: str, other: str) -> bool:
     )
 
 
+class _Word(NamedTuple):
+    text: str
+    """As it is compared."""
+    is_capital: bool | None
+    """Whether it begins with a capital; None at the beginning of a sentence, where all words do."""
+    ends_clause: bool
+
+
+@lru_cache(_CACHED)
+def _bare(text: str) -> str:
+    typed = " ".join(_plain(text).split())
+    bare = _AROUND.sub("", typed) or typed
+    return bare[:1].lower() + bare[1:]
+
+
+def _plain(text: str) -> str:
+    """One form for every letter; but 5² stays apart from 52."""
+    forms = (c if _is_raised(c) else unicodedata.normalize("NFKC", c) for c in text)
+    return unicodedata.normalize("NFC", "".join(forms)).replace("’", "'")
+
+
+def _is_raised(character: str) -> bool:
+    return unicodedata.decomposition(character).startswith(("<super>", "<sub>", "<fraction>"))
+
+
 def _matches(one: list[_Word], other: list[_Word]) -> bool:
     return all(
         a.text == b.text
@@ -92,18 +141,20 @@ def _turned(words: list[_Word]) -> list[list[_Word]]:
     return [words, *(words[cut:] + words[:cut] for cut in cuts)]
 
 
+@lru_cache(_CACHED)
 def _words(text: str) -> list[_Word]:
-    plain = _THOUSANDS.sub("", unicodedata.normalize("NFKC", text).replace("’", "'"))
+    typed = _THOUSANDS.sub("", _plain(text)).split()
+    bare = [_AROUND.sub("", word) for word in typed]
     words: list[_Word] = []
     is_start = True
-    for typed in plain.split():
-        bare = typed.strip(_SENTENCE_MARKS)
-        is_capital = None if is_start else bare[:1].isupper()
-        folded = _expanded(bare.casefold())
-        parts = [word for part in folded.split() if (word := _spelled(part)) not in _LIGHT]
-        words += [_Word(part, is_capital, False) for part in parts]
-        is_start = typed.rstrip("\"'’”)").endswith((".", "!", "?", ":")) or (is_start and not bare)
-        if typed.endswith(",") and words:
+    for word, core, following in zip(typed, bare, [*bare, ""][1:], strict=True):
+        is_light = core.lower() in _LIGHT and following.lower() not in _WEIGHTY_BEFORE
+        if not is_light or not (is_start or core.islower()):
+            is_capital = None if is_start else core[:1].isupper()
+            parts = _expanded(core.casefold()).split()
+            words += [_Word(_spelled(part), is_capital, False) for part in parts]
+        is_start = word.rstrip("\"')”").endswith((".", "!", "?", ":")) or (is_start and not core)
+        if word.endswith(",") and words:
             words[-1] = words[-1]._replace(ends_clause=True)
     return words
 

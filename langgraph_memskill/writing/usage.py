@@ -6,33 +6,8 @@ from datetime import UTC, datetime
 
 from langchain_core.messages import AIMessage, BaseMessage
 
+from langgraph_memskill.records import Usage
 from langgraph_memskill.tokens import default_tokenizer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """Model calls and their tokens."""
-
-    calls: int = 0
-    """Calls that were made, failed ones included."""
-    input_tokens: int = 0
-    output_tokens: int = 0
-    estimated_calls: int = 0
-    """The calls among them whose tokens the model did not report; they are estimated."""
-
-    @property
-    def tokens(self) -> int:
-        """Tokens of prompts and replies together."""
-        return self.input_tokens + self.output_tokens
-
-    def __add__(self, other: "Usage") -> "Usage":
-        """Both together."""
-        return Usage(
-            calls=self.calls + other.calls,
-            input_tokens=self.input_tokens + other.input_tokens,
-            output_tokens=self.output_tokens + other.output_tokens,
-            estimated_calls=self.estimated_calls + other.estimated_calls,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -100,7 +100,10 @@ def test_the_same_file_twice_is_two_episodes(run: Run, fakes: Any) -> None:
     Path("one.json").write_text(json.dumps(locomo("a")), encoding="utf-8")
     for _ in range(2):
         assert run("remember", "--file", "one.json").exit_code == 0
-    assert contents(run) == ["Ann of a", "Ann of a"]
+    [memory] = json.loads(run("memories", "list", "--json").stdout)["memories"]
+    first, second = memory["sources"]
+    assert memory["content"] == "Ann of a"
+    assert first["span_id"] != second["span_id"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ Access counts (quirk 35) are not kept by our store: a read would have to be a wr
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ from langgraph_memskill.graphs.construction import ConstructionParts, build_cons
 from langgraph_memskill.parsing import parse_actions
 from langgraph_memskill.prompts import read_extraction
 from langgraph_memskill.records import ActionType, Memory, Skill, Span
-from langgraph_memskill.settings import Settings
+from langgraph_memskill.settings import METHOD
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.state import dump_all, load_all
 from langgraph_memskill.stores.items import MemorySearch
@@ -306,7 +306,8 @@ class Run:
                 bank=self.bank,
                 selector=selector,
                 store=self.store,
-                settings=Settings(
+                settings=replace(
+                    METHOD,
                     skills_per_span=case["K"],
                     top_k=case["mem_top_k"],
                     span_workers=case["workers"],

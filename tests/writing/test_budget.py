@@ -14,12 +14,11 @@ from langgraph.store.memory import InMemoryStore
 
 from langgraph_memskill.errors import ConfigError
 from langgraph_memskill.memory import MemSkillMemory
-from langgraph_memskill.records import Span
+from langgraph_memskill.records import UNPAID, Span, Usage
 from langgraph_memskill.settings import Budget, Settings
 from langgraph_memskill.state import StepEvent, dump_all
 from langgraph_memskill.writing.budget import BudgetKeeper, aread_usage, read_usage
-from langgraph_memskill.writing.unread import UNPAID
-from langgraph_memskill.writing.usage import Usage, usage_of
+from langgraph_memskill.writing.usage import usage_of
 
 Make = Callable[..., MemSkillMemory]
 PLACE = ("memories", "u")
