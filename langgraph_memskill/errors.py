@@ -14,6 +14,7 @@ MemSkillError
 │   ├── ConflictError                     a compare-and-set lost: somebody else wrote in between
 │   ├── UndoError                         a change cannot be undone; names the change in the way
 │   └── ChangeLogError                    the change log cannot be opened, read or written
+├── TraceError                            traces cannot be read or written, or do not fit
 ├── CheckpointError                       controller files are missing, damaged or of another shape
 └── ModelCallError                        a chat model or encoder could not be loaded or called
 ```
@@ -72,6 +73,10 @@ class UndoError(StoreError):
 
 class ChangeLogError(StoreError):
     """The change log cannot be opened, read or written."""
+
+
+class TraceError(MemSkillError):
+    """Traces cannot be read or written, or do not fit what is to be done with them."""
 
 
 class CheckpointError(MemSkillError):

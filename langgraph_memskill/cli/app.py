@@ -18,6 +18,7 @@ from langgraph_memskill.cli import (
     questions,
     remember,
     skills,
+    traces,
 )
 from langgraph_memskill.cli.logs import configure_logs
 from langgraph_memskill.cli.screen import Screen
@@ -57,6 +58,7 @@ app.command()(remember.retry)
 app.add_typer(memories.app, name="memories")
 app.add_typer(skills.app, name="skills")
 app.command("import-checkpoint")(checkpoints.import_checkpoint)
+app.add_typer(traces.app, name="traces")
 app.command()(doctor.doctor)
 
 
