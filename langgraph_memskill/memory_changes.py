@@ -1,6 +1,7 @@
 """What can be done with the changes of memories: history, undo, the past, purging."""
 
 import asyncio
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -18,7 +19,11 @@ from langgraph_memskill.stores.items import MemorySearch, aread_items, read_item
 from langgraph_memskill.stores.past import checked_time, memories_at, rank_past
 from langgraph_memskill.stores.purging import Purger
 from langgraph_memskill.stores.tombstones import TOMBSTONES, deleted_memories
+from langgraph_memskill.stores.undoing import undo_order
 from langgraph_memskill.threads import current_thread_id
+
+_CAUSES_OF_MANY = {"import", "doctor", "undo"}
+"""Causes of runs that may have touched several users at once."""
 
 
 class MemoryChanges(ABC):
@@ -97,8 +102,9 @@ class MemoryChanges(ABC):
         """Take back one change, or all changes of a run, or an undo.
 
         Args:
-            change_or_run_id: A change id, or a run's: the episode id of a `remember`, or the
-                `run_id` of what this returned.
+            change_or_run_id: A change id, or a run's: the episode id of a `remember`, the run id of
+                a load, an import or a repair (of all users that it touched), or the `run_id` of
+                what this returned.
             user_id: Whose memories; without it those of all users are looked through.
 
         Returns:
@@ -114,9 +120,12 @@ class MemoryChanges(ABC):
             # A log in memory knows only what happened since the program started.
             self._writer.reconcile(places[0], self._unlogged_ids(places[0]))
             wanted = self._wanted(change_or_run_id, places)
-        namespace = _one_namespace(change_or_run_id, wanted)
-        run_id = self._writer.undo(namespace, wanted, thread)
-        return tuple(self.change_log.entries(namespace, run_id=run_id))
+        runs = _by_namespace(change_or_run_id, wanted)
+        self._check_all(runs)
+        run_id = uuid.uuid4().hex
+        for namespace, changes in runs.items():
+            self._writer.undo(namespace, changes, thread, run_id)
+        return tuple(self._entries(places, run_id=run_id))
 
     async def aundo(
         self, change_or_run_id: str, *, user_id: str | int | None = None
@@ -128,10 +137,12 @@ class MemoryChanges(ABC):
             ids = await self._aunlogged_ids(places[0])
             await self._writer.areconcile(places[0], ids)
             wanted = await asyncio.to_thread(self._wanted, change_or_run_id, places)
-        namespace = _one_namespace(change_or_run_id, wanted)
-        run_id = await self._writer.aundo(namespace, wanted, thread)
-        made = await asyncio.to_thread(lambda: self.change_log.entries(namespace, run_id=run_id))
-        return tuple(made)
+        runs = _by_namespace(change_or_run_id, wanted)
+        await asyncio.to_thread(self._check_all, runs)
+        run_id = uuid.uuid4().hex
+        for namespace, changes in runs.items():
+            await self._writer.aundo(namespace, changes, thread, run_id)
+        return tuple(await asyncio.to_thread(lambda: self._entries(places, run_id=run_id)))
 
     def purge(self, memory_id: str, *, user_id: str | int | None = None) -> None:
         """Remove a memory with all its versions, bytes included; it cannot be undone.
@@ -265,6 +276,13 @@ class MemoryChanges(ABC):
     def _wanted(self, key: str, places: Sequence[Namespace] | None) -> list[Change]:
         return self._entries(places, change_id=key) or self._entries(places, run_id=key)
 
+    def _check_all(self, runs: Mapping[Namespace, Sequence[Change]]) -> None:
+        """Refuse what cannot be undone for one user before it is undone for another."""
+        for namespace, changes in runs.items() if len(runs) > 1 else ():
+            ids = {change.memory_id for change in changes}
+            logged = {key: self.change_log.entries(namespace, memory_id=key) for key in ids}
+            undo_order(changes, logged)
+
     def _logged_ids(self, namespace: Namespace) -> list[str]:
         last = self.change_log.last(namespace)
         return [memory_id for memory_id, change in last.items() if change.purged_at is None]
@@ -285,10 +303,12 @@ class MemoryChanges(ABC):
         return [memory_id for memory_id in ids if memory_id not in logged]
 
 
-def _one_namespace(key: str, wanted: Sequence[Change]) -> Namespace:
-    namespaces = {change.namespace for change in wanted}
-    if not namespaces:
+def _by_namespace(key: str, wanted: Sequence[Change]) -> dict[Namespace, list[Change]]:
+    found: dict[Namespace, list[Change]] = {}
+    for change in wanted:
+        found.setdefault(change.namespace, []).append(change)
+    if not found:
         raise UndoError(f"no change and no run has the id {key!r}: changes() lists them")
-    if len(namespaces) > 1:
+    if len(found) > 1 and {change.cause for change in wanted} - _CAUSES_OF_MANY:
         raise UndoError(f"several users have changes with the id {key!r}: name one, user_id=...")
-    return namespaces.pop()
+    return found

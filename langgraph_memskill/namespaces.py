@@ -1,5 +1,6 @@
 """Namespaces: the wall between users. Templates are resolved here and labels made safe here."""
 
+import re
 import string
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -71,6 +72,15 @@ class NamespaceTemplate:
             prefix.append(label)
         return tuple(prefix)
 
+    def matches(self, namespace: Namespace) -> bool:
+        """Whether a namespace is one that this template can resolve to."""
+        if len(namespace) != len(self.labels):
+            return False
+        return all(
+            re.fullmatch(_pattern(label), given, re.DOTALL)
+            for label, given in zip(self.labels, namespace, strict=True)
+        )
+
     def resolve(
         self,
         *,
@@ -133,6 +143,11 @@ def _placeholders(label: str) -> list[str]:
         if not name.isidentifier():
             raise NamespaceError(f"namespace label {label!r} has an unusable placeholder {name!r}")
     return names
+
+
+def _pattern(label: str) -> str:
+    parts = string.Formatter().parse(label)
+    return "".join(re.escape(text) + (".+" if name else "") for text, name, _, _ in parts)
 
 
 def _from_runtime(name: str, runtime: Runtime[Any] | None) -> object:

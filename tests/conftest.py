@@ -50,6 +50,26 @@ class WordEncoder(Embeddings):
         return self.encode([text])[0].tolist()
 
 
+class LetterEncoder(Embeddings):
+    """Another model, of another width: texts that share letters are near each other."""
+
+    name = "letters"
+    dim = 26
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        letters = [chr(ord("a") + n) for n in range(self.dim)]
+        counts = [[text.lower().count(letter) for letter in letters] for text in texts]
+        rows = np.array(counts, np.float32).reshape(len(texts), self.dim)
+        norms: NDArray[np.float32] = np.linalg.norm(rows, axis=1, keepdims=True)
+        return rows / np.maximum(norms, 1e-9)
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return self.encode(texts).tolist()
+
+    def embed_query(self, text: str) -> list[float]:
+        return self.encode([text])[0].tolist()
+
+
 class ReadingModel(BaseChatModel):
     """Follows plain orders that it reads in the span, if its skills allow them.
 
@@ -131,6 +151,11 @@ def _words(text: str) -> set[str]:
 @pytest.fixture
 def encoder() -> WordEncoder:
     return WordEncoder()
+
+
+@pytest.fixture
+def other_encoder() -> LetterEncoder:
+    return LetterEncoder()
 
 
 @pytest.fixture

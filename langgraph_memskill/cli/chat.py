@@ -14,7 +14,6 @@ import typer
 from rich.text import Text
 
 from langgraph_memskill.cli.content import decoded
-from langgraph_memskill.cli.memories import full_id
 from langgraph_memskill.cli.options import (
     DEFAULT_FOLDER,
     DEFAULT_USER,
@@ -27,6 +26,7 @@ from langgraph_memskill.cli.options import (
     open_memory,
 )
 from langgraph_memskill.cli.screen import Screen, counted, printable
+from langgraph_memskill.cli.short_ids import full_id
 from langgraph_memskill.errors import MemSkillError
 
 if TYPE_CHECKING:

@@ -1,10 +1,11 @@
-"""`memskill memories`: list, show, history, forget."""
+"""`memskill memories`: list, show, history, forget; the other commands have files of their own."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.text import Text
 
+from langgraph_memskill.cli import memory_changes, memory_files
 from langgraph_memskill.cli.options import (
     DEFAULT_FOLDER,
     DEFAULT_USER,
@@ -14,14 +15,9 @@ from langgraph_memskill.cli.options import (
     open_for_reading,
 )
 from langgraph_memskill.cli.screen import Screen, counted, printable
-from langgraph_memskill.errors import ConfigError, MemoryNotFoundError
+from langgraph_memskill.cli.short_ids import IdArgument, full_id
 
-if TYPE_CHECKING:
-    from langgraph_memskill.stored_memories import StoredMemories
-
-app = typer.Typer(no_args_is_help=True, help="Look at memories, and forget them.")
-
-IdArgument = Annotated[str, typer.Argument(metavar="ID", help="A memory id, or its beginning.")]
+app = typer.Typer(no_args_is_help=True, help="Look at memories, change them, move them.")
 
 
 @app.command("list")
@@ -102,32 +98,8 @@ def forget(
     screen.show(action_lines([action], [], None))
 
 
-def full_id(stored: "StoredMemories", beginning: str, user: str, *, forgotten: bool = False) -> str:
-    """Find the id that begins with what the user typed.
-
-    Args:
-        stored: Where to look.
-        beginning: A whole id, or enough of its beginning.
-        user: Whose memories.
-        forgotten: Whether to look among forgotten memories, too.
-
-    Raises:
-        MemoryNotFoundError: If no id begins so.
-        ConfigError: If several do, or nothing was typed.
-    """
-    if not beginning.strip():
-        raise ConfigError("the memory id is empty: 'memskill memories list' shows the ids")
-    ids = {memory.id for memory in stored.memories(user_id=user)}
-    if forgotten:
-        ids |= {memory.id for memory in stored.forgotten(user_id=user)}
-    matches = sorted(known for known in ids if known.startswith(beginning))
-    if beginning in ids or len(matches) == 1:
-        return beginning if beginning in ids else matches[0]
-    if matches:
-        raise ConfigError(
-            f"{len(matches)} memory ids begin with {beginning!r}: {', '.join(matches[:5])}"
-        )
-    raise MemoryNotFoundError(
-        f"user {user!r} has no memory whose id begins with {beginning!r}; "
-        "'memskill memories list' shows the ids"
-    )
+app.command("changes")(memory_changes.changes)
+app.command("undo")(memory_changes.undo)
+app.command("purge")(memory_changes.purge)
+app.command("export")(memory_files.export_memories)
+app.command("import")(memory_files.import_memories)

@@ -122,14 +122,19 @@ def open_memory(
 
 
 @contextmanager
-def open_for_recall(place: Place) -> "Iterator[StoredMemories]":
+def open_for_recall(place: Place, *, create: bool = False) -> "Iterator[StoredMemories]":
     """Open the memories of a folder without a chat model, and close the store afterwards.
+
+    Args:
+        place: Which.
+        create: Whether to make the folder if it holds no memory yet.
 
     Raises:
         StoreError: If there is no memory in the folder, or it cannot be opened.
         EmbeddingMismatchError: If it was made with another encoder.
     """
-    check_exists(place.folder)
+    if not create:
+        check_exists(place.folder)
     from langgraph_memskill.embedding import load_encoder
 
     with _open_store(place.folder, load_encoder(place.encoder)) as stored:

@@ -17,6 +17,7 @@ from langgraph_memskill.cli.options import (
     open_for_recall,
     open_memory,
 )
+from langgraph_memskill.cli.past_times import past_time
 from langgraph_memskill.cli.screen import Screen, printable
 
 Style = Literal["plain", "short", "tagged"]
@@ -28,6 +29,12 @@ _SHOWN_MEMORIES = 5
 def recall(
     query: Annotated[str, typer.Argument(help="What you want to know.")],
     k: Annotated[int, typer.Option("-k", min=1, help="How many memories at most.")] = 20,
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            "--as-of", metavar="TIME", help="As they were then: 2026-05-01, '2 days ago' ..."
+        ),
+    ] = None,
     folder: FolderOption = DEFAULT_FOLDER,
     user: UserOption = DEFAULT_USER,
     encoder: EncoderOption = None,
@@ -35,8 +42,9 @@ def recall(
 ) -> None:
     """Find the memories nearest to a query."""
     screen = Screen(as_json=as_json)
+    time = None if as_of is None else past_time(as_of)
     with open_for_recall(Place(folder=folder, user=user, encoder=encoder)) as memories:
-        found = memories.recall(query, user_id=user, k=k)
+        found = memories.recall(query, user_id=user, k=k, as_of=time)
     from langgraph_memskill.cli.rendering import memories_table
     from langgraph_memskill.state import dump_all
 

@@ -11,7 +11,7 @@ from langgraph.store.base import BaseStore
 
 from langgraph_memskill.errors import ConflictError
 from langgraph_memskill.namespaces import Namespace
-from langgraph_memskill.records import Change, Memory, MemoryAction
+from langgraph_memskill.records import Change, MemoryAction
 from langgraph_memskill.stores.change_plans import (
     Applied,
     Cause,
@@ -175,75 +175,72 @@ class MemoryWriter:
 
         return await self.ahold_and(namespace, change)
 
-    def restore(
+    def carry_out(
         self,
         namespace: Namespace,
-        memories: Sequence[Memory],
+        memory_ids: Sequence[str],
         cause: Cause,
-        *,
-        deleted: Sequence[Memory] = (),
+        plan_changes: Callable[[Plan], None],
     ) -> None:
-        """Bring memories into the store exactly as given; those that are so already stay.
-
-        A memory that the log does not know is logged with its own history. One whose last change
-        in the log leads to it already (`ChangeLog.import_changes` came first) adds no entry.
+        """Make the changes that a function plans, in one critical section.
 
         Args:
-            namespace: Whose memories; each one's own `namespace` must be this.
-            memories: The memories, with their histories.
+            namespace: Whose memories.
+            memory_ids: All memories that the plan may look at or change.
             cause: What goes into the log.
-            deleted: The same for deleted ones.
+            plan_changes: Looks at the present state and plans; what it raises changes nothing. If
+                somebody else writes in between it is called again, with a new plan.
         """
-        ids = [memory.id for memory in (*memories, *deleted)]
 
         def make(state: State, known: Known) -> Plan:
-            # What the log has and the store has not is what is being restored.
-            missing = set(known.last) - set(state.live) - set(state.deleted)
-            plan = self._plan(namespace, cause, set(ids) - missing, state, known)
-            for memory in memories:
-                plan.restore(memory, deleted=False, change_id=uuid.uuid4().hex)
-            for memory in deleted:
-                plan.restore(memory, deleted=True, change_id=uuid.uuid4().hex)
+            plan = self._plan(namespace, cause, memory_ids, state, known)
+            plan_changes(plan)
             return plan
 
         with self.hold(namespace):
-            self._change(namespace, ids, (), make)
+            self._change(namespace, memory_ids, (), make)
 
-    async def arestore(
+    def look(self, namespace: Namespace, memory_ids: Sequence[str], cause: Cause) -> Plan:
+        """The plan that `carry_out` would begin with, to be looked at only."""
+        state = state_of(memory_ids, self.store.batch(reads(namespace, memory_ids)))
+        known = self.log.look(namespace, memory_ids)
+        return self._plan(namespace, cause, memory_ids, state, known)
+
+    def undo(
         self,
         namespace: Namespace,
-        memories: Sequence[Memory],
-        cause: Cause,
-        *,
-        deleted: Sequence[Memory] = (),
-    ) -> None:
-        """Like `restore`, without blocking the event loop."""
-        await asyncio.to_thread(self.restore, namespace, memories, cause, deleted=deleted)
-
-    def undo(self, namespace: Namespace, wanted: Sequence[Change], thread: str | None) -> str:
+        wanted: Sequence[Change],
+        thread: str | None,
+        run_id: str | None = None,
+    ) -> str:
         """Take changes back, all or none.
 
         Args:
             namespace: Whose memories.
             wanted: One change, or those of a run.
             thread: The LangGraph thread that it is done from.
+            run_id: The run id of the changes that take them back; None makes one.
 
         Returns:
-            The run id of the changes that take them back.
+            That run id.
 
         Raises:
             UndoError: If a later change is in the way, or there is nothing to take back.
         """
-        ids, run_id, make = self._undo_planner(namespace, wanted, thread)
+        ids, run_id, make = self._undo_planner(namespace, wanted, thread, run_id)
         with self.hold(namespace):
             self._change(namespace, ids, (), make)
         return run_id
 
     async def aundo(
-        self, namespace: Namespace, wanted: Sequence[Change], thread: str | None
+        self,
+        namespace: Namespace,
+        wanted: Sequence[Change],
+        thread: str | None,
+        run_id: str | None = None,
     ) -> str:
         """Like `undo`, without blocking the event loop."""
-        ids, run_id, make = self._undo_planner(namespace, wanted, thread)
+        ids, run_id, make = self._undo_planner(namespace, wanted, thread, run_id)
 
         async def change() -> str:
             await self._achange(namespace, ids, (), make)
@@ -268,9 +265,14 @@ class MemoryWriter:
         return ids, make
 
     def _undo_planner(
-        self, namespace: Namespace, wanted: Sequence[Change], thread: str | None
+        self,
+        namespace: Namespace,
+        wanted: Sequence[Change],
+        thread: str | None,
+        given_run_id: str | None,
     ) -> tuple[list[str], str, _Make]:
-        ids, run_id = list({change.memory_id: None for change in wanted}), uuid.uuid4().hex
+        ids = list({change.memory_id: None for change in wanted})
+        run_id = given_run_id or uuid.uuid4().hex
         cause = Cause(kind="undo", run_id=run_id, thread_id=thread)
 
         def make(state: State, known: Known) -> Plan:

@@ -81,7 +81,10 @@ class State(NamedTuple):
 def reads(namespace: Namespace, memory_ids: Iterable[str]) -> list[Op]:
     """The store operations whose results `state_of` understands."""
     return [
-        op for key in memory_ids for op in (GetOp(namespace, key), get_tombstone(namespace, key))
+        op
+        for key in memory_ids
+        # Reading for our own purposes is no use of a memory: its time to live goes on.
+        for op in (GetOp(namespace, key, refresh_ttl=False), get_tombstone(namespace, key))
     ]
 
 
@@ -193,23 +196,41 @@ class Plan:
         self._write(way_back)
         return way_back
 
-    def restore(self, memory: Memory, *, deleted: bool, change_id: str) -> None:
-        """Plan to have a memory (or a deleted one) exactly as given, its history included."""
-        after = None if deleted else bare(memory)
-        last = self._last.get(memory.id)
-        present = self._deleted.get(memory.id) if deleted else self._live.get(memory.id)
-        if present == replace(memory, score=None) and last is not None:
-            return
-        if last is None:
-            changes = adopted_changes(memory, deleted=deleted)
-        elif last.after == after and last.purged_at is None:
-            changes = []
-        else:
-            changes = [self._change(memory.id, after, change_id=change_id, model=memory.model)]
-        for change in changes:
+    def live(self, memory_id: str) -> Memory | None:
+        """A memory as it is planned to be."""
+        return self._live.get(memory_id)
+
+    def last(self, memory_id: str) -> Change | None:
+        """The newest change of a memory, planned ones included."""
+        return self._last.get(memory_id)
+
+    def put(self, memory_id: str, after: Memory | None, change_id: str) -> None:
+        """Plan to have a memory as given (None: deleted); its own history goes on."""
+        model = after.model if after else None
+        self._write(self._change(memory_id, after, change_id=change_id, model=model))
+
+    def take_in(self, memory: Memory, *, deleted: bool, change_id: str) -> None:
+        """Plan a memory (or a deleted one) that nobody here knows, with the life it had elsewhere.
+
+        The log is told its versions, then of its coming: a touch before which there was no memory
+        here, so that undoing it takes the memory away again. One without a history begins with its
+        coming. The store gets it exactly as given.
+        """
+        known = adopted_changes(memory, deleted=deleted) if memory.history or deleted else []
+        for change in known:
             self._log(change)
-        newest = self._last[memory.id]
-        self._place(newest, replace(memory, score=None))
+        kept = replace(memory, score=None)
+        if deleted:
+            self._place(known[-1], kept)
+            return
+        coming = self._change(memory.id, memory, change_id=change_id, model=memory.model)
+        coming = replace(coming, after=bare(memory))
+        if known:
+            coming = replace(coming, kind=ChangeKind.TOUCH)
+        else:
+            kept = replace(kept, history=(version_of(coming),))
+        self._log(coming)
+        self._place(coming, kept)
 
     def _adopt(self, memory_id: str) -> None:
         live, dead = self._live.get(memory_id), self._deleted.get(memory_id)

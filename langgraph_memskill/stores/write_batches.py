@@ -6,7 +6,7 @@ from typing import Any
 
 from langgraph.store.base import BaseStore, PutOp
 
-from langgraph_memskill.namespaces import Namespace
+from langgraph_memskill.namespaces import INTERNAL_LABEL, Namespace
 from langgraph_memskill.stores.conditional import ConditionalWrites, PutIfOp
 from langgraph_memskill.stores.items import TEXT_FIELD
 
@@ -18,6 +18,9 @@ def write_batches(
 ) -> list[list[Any]]:
     """The batches of operations that carry out some writes.
 
+    Memories get the store's default time to live, which operations given to `batch` do not get by
+    themselves; tombstones and other things of ours live for ever.
+
     Args:
         store: Where to.
         writes: In order; of several writes to one key the last one holds.
@@ -25,9 +28,12 @@ def write_batches(
             store that can compare and set then writes only if nobody else wrote in between.
     """
     last: dict[tuple[Namespace, str], PutOp] = {}
+    minutes = (store.ttl_config or {}).get("default_ttl") if store.supports_ttl else None
     for write in writes:
         last.pop((write.namespace, write.key), None)
-        last[write.namespace, write.key] = write
+        lives_for_ever = write.value is None or write.namespace[0] == INTERNAL_LABEL
+        kept = write if lives_for_ever or minutes is None else write._replace(ttl=minutes)
+        last[write.namespace, write.key] = kept
     if seen is not None and last and isinstance(store, ConditionalWrites):
         return [[PutIfOp(write, seen.get(place)) for place, write in last.items()]]
     return _distinct_texts(list(last.values()))

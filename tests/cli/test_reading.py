@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from langgraph_memskill.cli.memories import full_id
+from langgraph_memskill.cli.short_ids import full_id
 from langgraph_memskill.errors import ConfigError, MemoryNotFoundError
 from langgraph_memskill.memory import MemSkillMemory
 

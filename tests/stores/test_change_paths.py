@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from langgraph.store.memory import InMemoryStore
 from langgraph_memskill.errors import ChangeLogError, UndoError
 from langgraph_memskill.records import ActionType, Change, ChangeKind, Memory, MemoryAction
 from langgraph_memskill.stores.applying import Cause, MemoryWriter
+from langgraph_memskill.stores.change_plans import Plan
 from langgraph_memskill.stores.changes import ChangeLog
 from langgraph_memskill.stores.items import memory_of
 
@@ -250,34 +252,56 @@ def _memory(memory_id: str, content: str) -> Memory:
     return Memory(id=memory_id, content=content, namespace=NS, created_at=at, updated_at=at)
 
 
-def test_restoring_puts_memories_exactly_as_given(store: Faulty, writer: MemoryWriter) -> None:
-    given, gone = _memory("a", "one"), _memory("b", "gone")
-    for _ in range(2):
-        writer.restore(NS, [given], Cause(kind="import"), deleted=[gone])
-    item = store.get(NS, "a")
-    assert item is not None
-    assert memory_of(item) == given
-    assert [(c.memory_id, c.kind) for c in writer.log.entries(NS)] == [
-        ("a", ChangeKind.INSERT),
-        ("b", ChangeKind.INSERT),
-        ("b", ChangeKind.DELETE),
-    ]
-    asyncio.run(writer.arestore(NS, [_memory("a", "two")], Cause(kind="doctor")))
-    assert _logged(writer)[-1][1:] == (2, "two")
-    assert writer.log.entries(NS)[-1].cause == "doctor"
-
-
-def test_an_imported_log_comes_before_its_memories(store: Faulty, writer: MemoryWriter) -> None:
+def test_what_is_taken_in_is_exactly_as_given_with_its_life(
+    store: Faulty, writer: MemoryWriter
+) -> None:
     other = MemoryWriter(InMemoryStore(), ChangeLog())
     other.apply(NS, [_insert("a", "one")], TOOL)
     other.apply(NS, [_update("a", "b", "two")], TOOL)
     item = other.store.get(NS, "a")
     assert item is not None
-    writer.log.import_changes(other.log.read_all())
-    writer.restore(NS, [memory_of(item)], Cause(kind="import"))
-    assert _logged(writer) == [("a", 1, "one"), ("b", 2, "two")]
-    assert _texts(store) == {"a": "two"}
-    writer.undo(NS, writer.log.entries(change_id="b"), None)
-    assert _texts(store) == {"a": "one"}
-    with pytest.raises(UndoError):
+    given, cause = memory_of(item), Cause(kind="import", run_id="r")
+    writer.carry_out(
+        NS, ["a"], cause, lambda plan: plan.take_in(given, deleted=False, change_id="c")
+    )
+    taken = store.get(NS, "a")
+    assert taken is not None
+    assert memory_of(taken) == given
+    assert _logged(writer) == [("a", 1, "one"), ("b", 2, "two"), ("c", 3, "two")]
+    last = writer.log.entries(NS)[-1]
+    assert (last.kind, last.cause, last.run_id, last.before) == (
+        ChangeKind.TOUCH,
+        "import",
+        "r",
+        None,
+    )
+    with pytest.raises(UndoError, match="change 'c'"):
         writer.undo(NS, writer.log.entries(change_id="b"), None)
+    writer.undo(NS, [last], None)
+    assert _texts(store) == {}
+
+
+def test_what_has_no_history_begins_with_its_coming(store: Faulty, writer: MemoryWriter) -> None:
+    given = _memory("a", "one")
+    writer.carry_out(
+        NS,
+        ["a"],
+        Cause(kind="import"),
+        lambda plan: plan.take_in(given, deleted=False, change_id="c"),
+    )
+    item = store.get(NS, "a")
+    assert item is not None
+    taken = memory_of(item)
+    assert replace(taken, history=()) == given
+    assert [(v.content, v.change_id, v.cause) for v in taken.history] == [("one", "c", "import")]
+    assert [c.kind for c in writer.log.entries(NS)] == [ChangeKind.INSERT]
+
+
+def test_a_plan_that_raises_changes_nothing(store: Faulty, writer: MemoryWriter) -> None:
+    def plan_changes(plan: Plan) -> None:
+        plan.put("a", _memory("a", "one"), "c")
+        raise UndoError("no")
+
+    with pytest.raises(UndoError, match="no"):
+        writer.carry_out(NS, ["a"], Cause(kind="doctor"), plan_changes)
+    assert (writer.log.entries(NS), _texts(store)) == ([], {})
