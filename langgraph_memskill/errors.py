@@ -16,6 +16,7 @@ MemSkillError
 │   └── ChangeLogError                    the change log cannot be opened, read or written
 ├── TraceError                            traces cannot be read or written, or do not fit
 ├── CheckpointError                       controller files are missing, damaged or of another shape
+├── TrainingError                         a training run cannot go on
 └── ModelCallError                        a chat model or encoder could not be loaded or called
 ```
 
@@ -81,6 +82,10 @@ class TraceError(MemSkillError):
 
 class CheckpointError(MemSkillError):
     """Controller files are missing, damaged, or do not fit the encoder in use."""
+
+
+class TrainingError(MemSkillError):
+    """A training run cannot go on: its numbers are out of range, or too many episodes fail."""
 
 
 class ModelCallError(MemSkillError):

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from langgraph_memskill.cli import (
     chat,
     checkpoints,
+    curves,
     demo,
     doctor,
     memories,
@@ -57,6 +58,7 @@ app.command()(questions.answer)
 app.command()(remember.retry)
 app.add_typer(memories.app, name="memories")
 app.add_typer(skills.app, name="skills")
+app.command()(curves.curves)
 app.command("import-checkpoint")(checkpoints.import_checkpoint)
 app.add_typer(traces.app, name="traces")
 app.command()(doctor.doctor)
