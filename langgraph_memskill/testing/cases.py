@@ -141,8 +141,7 @@ class Case:
 
     def value(self, namespace: Namespace, key: str) -> dict[str, Any] | None:
         """Get an item's value; None if there is no item."""
-        item = self.get(namespace, key)
-        return None if item is None else item.value
+        return value_of(self.get(namespace, key))
 
     def delete(self, namespace: Namespace, key: str) -> None:
         """Delete an item."""
@@ -156,6 +155,12 @@ class Case:
     def found(self, namespace: Namespace, **options: Any) -> list[str]:
         """Search, and give the keys in the order in which they were found."""
         return [item.key for item in self.search(namespace, **options)]
+
+    def only(self, namespace: Namespace) -> SearchItem:
+        """Search for the one item that there is."""
+        found = self.search(namespace)
+        assert len(found) == 1, f"search found {len(found)} items: {found!r}"
+        return found[0]
 
     def listed(self, **options: Any) -> list[Namespace]:
         """List namespaces of this check (of all, if `prefix` is given), sorted."""
@@ -210,6 +215,11 @@ class Case:
         missing = sorted(set(operators) - self.can.operators)
         if missing:
             skip(f"the store was said not to know {', '.join(missing)}")
+
+
+def value_of(item: Item | None) -> dict[str, Any] | None:
+    """Get an item's value; None if there is no item."""
+    return None if item is None else item.value
 
 
 def skip(reason: str) -> NoReturn:

@@ -1,18 +1,21 @@
 """Checks any LangGraph `BaseStore` against the contract; needs pytest and langgraph only.
 
-In a test file:
+Subclass `StoreSuite` in a test file, with a fixture that makes an empty store:
 
     class TestMyStore(StoreSuite):
         @pytest.fixture
         def store(self):
             return MyStore(index=index_config())
 
-or without writing one (`python -m pytest` finds modules in the current folder):
+or run the suite without writing a file (`python -m pytest` finds modules in the current folder):
 
     python -m pytest -p langgraph_memskill.testing.store_suite \
         --store my_package.my_module:make_store --pyargs langgraph_memskill.testing.store_suite
 
-What a store does not claim (see `Claims`) is skipped with the reason.
+Each check runs by the sync and by the async methods and has an id that stays, such as ns04;
+`contract()` lists them with what they mean and where LangGraph says so. What a store cannot do
+(vectors, times to live, sync or async methods) is found out, or said with `Claims`; checks of it
+are skipped with the reason. `known_failures` turns checks into strict expected failures.
 """
 
 import functools
@@ -21,10 +24,13 @@ import inspect
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import pytest
 from langgraph.store.base import BaseStore, TTLConfig
+
+# Before they are imported, so that a failing check shows its values.
+pytest.register_assert_rewrite("langgraph_memskill.testing.store_checks")
 
 from langgraph_memskill.testing.cases import OPERATORS, Case, Claims, find_abilities
 from langgraph_memskill.testing.embedding import DIMS, LetterEmbeddings, index_config
@@ -40,7 +46,16 @@ from langgraph_memskill.testing.store_checks.searching import SearchChecks
 from langgraph_memskill.testing.store_checks.twins import TwinChecks
 from langgraph_memskill.testing.store_checks.vectors import VectorChecks
 
-__all__ = ["DIMS", "Claims", "LetterEmbeddings", "StoreLoop", "StoreSuite", "index_config"]
+__all__ = [
+    "DIMS",
+    "Claims",
+    "ContractPoint",
+    "LetterEmbeddings",
+    "StoreLoop",
+    "StoreSuite",
+    "contract",
+    "index_config",
+]
 
 _CAPABILITIES = ("sync", "async", "vectors", "ttl", *sorted(OPERATORS))
 
@@ -154,6 +169,27 @@ class StoreSuite(
 def check_id(test_name: str) -> str:
     """Get the id of a check, as "ns04", from its function's name."""
     return test_name.removeprefix("test_").partition("_")[0]
+
+
+class ContractPoint(NamedTuple):
+    """One thing that a store must do."""
+
+    id: str
+    """Stays the same in later versions, and is never used again for something else."""
+    meaning: str
+    source: str
+    """Where LangGraph says so; "base" is langgraph/store/base/__init__.py."""
+
+
+def contract() -> list[ContractPoint]:
+    """List what is checked, sorted by id."""
+    points = []
+    for name in dir(StoreSuite):
+        if name.startswith("test_"):
+            text = inspect.getdoc(getattr(StoreSuite, name)) or ""
+            meaning, _, source = text.partition("Where: ")
+            points.append(ContractPoint(check_id(name), meaning.strip(), source.strip()))
+    return sorted(points)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

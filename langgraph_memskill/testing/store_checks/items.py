@@ -1,5 +1,6 @@
 """Checks of put, get and delete."""
 
+import json
 import math
 from datetime import UTC, datetime, timedelta
 from time import sleep
@@ -106,7 +107,10 @@ class ItemChecks:
         }
         case.put(case.ns("a"), "k", value)
         case.put(case.ns("a"), "empty", {})
-        assert case.value(case.ns("a"), "k") == value
+        # As JSON, because for Python 1 is True; stores may sort the fields.
+        assert json.dumps(case.value(case.ns("a"), "k"), sort_keys=True) == json.dumps(
+            value, sort_keys=True
+        )
         assert case.value(case.ns("a"), "empty") == {}
 
     def test_it07_nul_in_values(self, case: Case) -> None:
@@ -154,7 +158,7 @@ class ItemChecks:
         Where: not written; so in every store with a database.
         """
         case.put(case.ns("a"), "k", {"list": [1]})
-        [item] = case.search(case.ns("a"))
+        item = case.only(case.ns("a"))
         item.value["list"].append(2)
         assert case.value(case.ns("a"), "k") == {"list": [1]}
 
@@ -209,7 +213,7 @@ class ItemChecks:
         Where: langgraph/store/memory: `datetime.now(timezone.utc)`; PostgresStore: TIMESTAMPTZ.
         """
         case.put(case.ns("a"), "k", {"n": 1})
-        [found] = case.search(case.ns("a"))
+        found = case.only(case.ns("a"))
         item = case.get(case.ns("a"), "k")
         assert item is not None
         for moment in (item.created_at, item.updated_at, found.created_at, found.updated_at):
@@ -266,7 +270,7 @@ class ItemChecks:
         """
         case.put(case.ns("a"), "k", {"n": 1.5})
         first = case.get(case.ns("a"), "k")
-        [found] = case.search(case.ns("a"))
+        found = case.only(case.ns("a"))
         again = case.get(case.ns("a"), "k")
         assert first is not None
         assert again is not None

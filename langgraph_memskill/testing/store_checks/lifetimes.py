@@ -115,7 +115,7 @@ class LifetimeChecks:
         self._needs_expiry(case)
         if self._setting(case, "refresh_on_read") is False:
             skip("the store is configured with refresh_on_read=False")
-        self._read_on_the_way(case, way, None, 0.6)
+        self._read_on_the_way(case, way, None)
         assert case.value(case.ns("a"), "k") == {"n": 1}
 
     @pytest.mark.parametrize("way", ["get", "search"])
@@ -125,7 +125,7 @@ class LifetimeChecks:
         Where: base, `GetOp.refresh_ttl` and `SearchOp.refresh_ttl`.
         """
         self._needs_expiry(case)
-        self._read_on_the_way(case, way, False, 1.4)
+        self._read_on_the_way(case, way, False)
         assert case.get(case.ns("a"), "k", refresh_ttl=False) is None
 
     @pytest.mark.parametrize("way", ["get", "search"])
@@ -135,17 +135,17 @@ class LifetimeChecks:
         Where: base, `TTLConfig.refresh_on_read`: "can be overridden per-operation".
         """
         self._needs_expiry(case)
-        self._read_on_the_way(case, way, True, 0.6)
+        self._read_on_the_way(case, way, True)
         assert case.value(case.ns("a"), "k") == {"n": 1}
 
-    def _read_on_the_way(self, case: Case, way: str, refresh_ttl: bool | None, rest: float) -> None:
+    def _read_on_the_way(self, case: Case, way: str, refresh_ttl: bool | None) -> None:
         case.put(case.ns("a"), "k", {"n": 1}, ttl=self._minutes(case))
         case.wait(0.6 * case.ttl_s)
         if way == "get":
             assert case.get(case.ns("a"), "k", refresh_ttl=refresh_ttl) is not None
         else:
             assert len(case.search(case.ns("a"), refresh_ttl=refresh_ttl)) == 1
-        case.wait(rest * case.ttl_s)
+        case.wait(0.6 * case.ttl_s)
         case.sweep()
 
     def test_tt10_expired_items_are_hidden(self, case: Case) -> None:

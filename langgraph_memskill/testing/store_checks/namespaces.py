@@ -154,7 +154,7 @@ class NamespaceChecks:
         for label in _ODD_LABELS:
             case.put(case.ns(label), "k", {"owner": label})
         for label in _ODD_LABELS:
-            [item] = case.search(case.ns(label))
+            item = case.only(case.ns(label))
             assert item.namespace == case.ns(label)
             assert item.value == {"owner": label}
         assert case.listed() == sorted(case.ns(label) for label in _ODD_LABELS)

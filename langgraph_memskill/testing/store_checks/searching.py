@@ -27,7 +27,7 @@ class SearchChecks:
         Where: base, `SearchItem.score`: "if from a ranked operation".
         """
         case.put(case.ns("a", "b"), "k", {"text": "a", "n": 1})
-        [item] = case.search(case.ns("a"))
+        item = case.only(case.ns("a"))
         assert isinstance(item, SearchItem)
         assert (item.namespace, item.key) == (case.ns("a", "b"), "k")
         assert item.value == {"text": "a", "n": 1}
@@ -98,7 +98,8 @@ class SearchChecks:
         case.put_all(case.ns("a"), {key: {"x": value} for key, value in values.items()})
         for key, value in values.items():
             assert case.found(case.ns("a"), filter={"x": value}) == [key]
-        assert case.found(case.ns("a"), filter={"x": "act"}) == []
+        for other in ("act", "7", "2.5"):
+            assert case.found(case.ns("a"), filter={"x": other}) == []
         assert case.found(case.ns("a"), filter={"y": "active"}) == []
 
     def test_fi02_all_conditions_must_hold(self, case: Case) -> None:

@@ -105,19 +105,14 @@ class TwinChecks:
         num_ops, longest, total = 100, 0.0, 0.0
         while num_ops <= _MOST_OPS and total < _WORTH_MEASURING_S:
             num_ops *= 2
-            ops = [
-                PutOp(case.ns("x"), str(number), {"text": "ab"}, index=False)
-                for number in range(num_ops)
-            ]
-
-            def work(ops: list[PutOp] = ops) -> Awaitable[Any]:
-                return case.store.abatch(ops)
-
-            _, longest, total = case.loop.run(_ticks_during_call(work))
-        if total >= _WORTH_MEASURING_S:
-            assert longest < 0.8 * total, (
-                f"the loop stood still for {longest:.2f} s of the {total:.2f} s of a batch"
-            )
+            longest, total = _pause(case, num_ops)
+        if total < _WORTH_MEASURING_S:
+            return
+        # Again, because a busy machine makes pauses, too.
+        pauses = [(longest, total), _pause(case, num_ops), _pause(case, num_ops)]
+        assert any(longest < 0.8 * total for longest, total in pauses), (
+            f"the loop stood still for so much of a batch of {num_ops}, in s: {pauses}"
+        )
 
     def test_as05_cancelled_call(self, async_case: Case) -> None:
         """A call that is cancelled, before or while it runs, leaves the store usable.
@@ -142,6 +137,15 @@ class TwinChecks:
         assert {str(number) for number in range(1, 10, 2)} <= set(
             case.found(case.ns("x"), limit=50)
         )
+
+
+def _pause(case: Case, num_ops: int) -> tuple[float, float]:
+    """Measure the longest pause of the loop while a batch is stored, and the whole time, in s."""
+    ops = [
+        PutOp(case.ns("x"), str(number), {"text": "ab"}, index=False) for number in range(num_ops)
+    ]
+    _, longest, total = case.loop.run(_ticks_during_call(lambda: case.store.abatch(ops)))
+    return longest, total
 
 
 async def _ticks_during_call(work: Any) -> tuple[int, float, float]:
