@@ -13,6 +13,7 @@ from langgraph.store.base import BaseStore, GetOp, Item, Op
 from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.errors import ConfigError, MemoryNotFoundError
 from langgraph_memskill.memory_changes import MemoryChanges
+from langgraph_memskill.memory_checks import MemoryChecks
 from langgraph_memskill.memory_transfer import MemoryTransfer
 from langgraph_memskill.namespaces import Namespace, NamespaceTemplate, current_runtime
 from langgraph_memskill.records import ActionType, Memory, MemoryAction
@@ -47,7 +48,7 @@ from langgraph_memskill.writing.memory_usage import MemoryUsage
 _ALL_NAMESPACES = 1_000_000
 
 
-class StoredMemories(MemoryChanges, MemoryTransfer, MemoryUsage):
+class StoredMemories(MemoryChanges, MemoryChecks, MemoryTransfer, MemoryUsage):
     """The memories of all users in one store.
 
     `user_id` (and `scope`, for other placeholders of the namespace) may be left out inside of a

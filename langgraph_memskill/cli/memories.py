@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from langgraph_memskill.cli import memory_changes, memory_files
+from langgraph_memskill.cli import memory_changes, memory_doctor, memory_files
 from langgraph_memskill.cli.options import (
     DEFAULT_FOLDER,
     DEFAULT_USER,
@@ -103,3 +103,4 @@ app.command("undo")(memory_changes.undo)
 app.command("purge")(memory_changes.purge)
 app.command("export")(memory_files.export_memories)
 app.command("import")(memory_files.import_memories)
+app.command("doctor")(memory_doctor.doctor)

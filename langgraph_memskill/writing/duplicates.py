@@ -89,7 +89,7 @@ def _known(
     action: MemoryAction, said: Statement, found: Sequence[Memory], changing: set[str | None]
 ) -> Memory | None:
     """The memory that says what an INSERT says; one that the actions change says it no more."""
-    same = [memory for memory in found if says_the_same(said, _stated(memory))]
+    same = [memory for memory in found if says_the_same(said, statement_of(memory))]
     if any(memory.id == action.change_id for memory in same):
         return None  # this INSERT's own memory: the step is being repeated
     return min(
@@ -104,7 +104,8 @@ def _said(action: MemoryAction, spans: Mapping[str, Span]) -> Statement:
     return _statement(action.content, [attribute(action.content, span)] if span else [])
 
 
-def _stated(memory: Memory) -> Statement:
+def statement_of(memory: Memory) -> Statement:
+    """What a memory says, by whom and when as far as its sources tell."""
     return _statement(memory.content, memory.sources)
 
 

@@ -102,6 +102,16 @@ def may_say_the_same(one: str, other: str) -> bool:
     )
 
 
+def plain_words(text: str) -> tuple[str, ...]:
+    """The words that count, in order: small letters, no contractions, numbers as digits."""
+    return tuple(word.text for word in _words(text))
+
+
+def words_key(text: str) -> tuple[str, ...]:
+    """What all texts have in common that may say the same; for finding them among many."""
+    return tuple(sorted(plain_words(text)))
+
+
 class _Word(NamedTuple):
     text: str
     """As it is compared."""
