@@ -84,8 +84,7 @@ class MemoryFolder:
         """
         try:
             if self.settings.exists():
-                text = self.settings.read_text(encoding="utf-8")
-                self._check(load(FolderSettings, json.loads(text)), encoder)
+                self._check(self.read_settings(), encoder)
                 return
             self.root.mkdir(parents=True, exist_ok=True)
             self._write(
@@ -97,6 +96,39 @@ class MemoryFolder:
             raise StoreError(
                 f"the memory folder {str(self.root)!r} cannot be used: {error}. Give a folder that "
                 f"you may write to, or restore its {_SETTINGS_FILE}"
+            ) from error
+
+    def read_settings(self) -> FolderSettings:
+        """Read memory.json.
+
+        Raises:
+            StoreError: If it is not there or damaged, or a newer version of this package wrote it.
+        """
+        try:
+            found = load(FolderSettings, json.loads(self.settings.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"the memory folder {str(self.root)!r} cannot be used: {error}. Give a folder that "
+                f"you may write to, or restore its {_SETTINGS_FILE}"
+            ) from error
+        if found.format_version > FORMAT_VERSION:
+            raise StoreError(
+                f"the memory folder has format version {found.format_version}; this package reads "
+                f"up to {FORMAT_VERSION}: upgrade langgraph-memskill"
+            )
+        return found
+
+    def write_settings(self, settings: FolderSettings) -> None:
+        """Write memory.json; whoever reads it sees the former or the new one.
+
+        Raises:
+            StoreError: If it cannot be written.
+        """
+        try:
+            self._write(settings)
+        except OSError as error:
+            raise StoreError(
+                f"{str(self.settings)!r} cannot be written: {error}. Make the folder writable"
             ) from error
 
     def load_bank(self) -> SkillBank:
@@ -166,28 +198,18 @@ class MemoryFolder:
             StoreError: If store, log or memory.json cannot be read or written.
         """
         adopt_everything(store, log)
-        try:
-            found = load(FolderSettings, json.loads(self.settings.read_text(encoding="utf-8")))
-            if found.format_version < FORMAT_VERSION:
-                self._write(replace(found, format_version=FORMAT_VERSION))
-        except (OSError, ValueError) as error:
-            raise StoreError(
-                f"the memory folder {str(self.root)!r} cannot be brought to format "
-                f"{FORMAT_VERSION}: {error}. Make it writable, or restore its {_SETTINGS_FILE}"
-            ) from error
+        found = self.read_settings()
+        if found.format_version < FORMAT_VERSION:
+            self.write_settings(replace(found, format_version=FORMAT_VERSION))
 
     @staticmethod
     def _check(found: FolderSettings, encoder: TextEncoder) -> None:
-        if found.format_version > FORMAT_VERSION:
-            raise StoreError(
-                f"the memory folder has format version {found.format_version}; this package reads "
-                f"up to {FORMAT_VERSION}: upgrade langgraph-memskill"
-            )
         if (found.encoder, found.dims) != (encoder.name, encoder.dim):
             raise EmbeddingMismatchError(
                 f"the memory folder was made with the embedding model {found.encoder!r} "
                 f"({found.dims} dimensions), not with {encoder.name!r} ({encoder.dim}): open it "
-                f"with encoder={found.encoder!r}, or use another folder"
+                f"with encoder={found.encoder!r}, use another folder, or embed its memories anew: "
+                "memskill memories reembed --encoder NAME"
             )
 
     def _write(self, settings: FolderSettings) -> None:

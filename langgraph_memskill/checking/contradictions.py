@@ -31,6 +31,8 @@ _MOST_OTHER_WORDS = 2
 _OPPOSITE = "one says the opposite of the other"
 _MOST_MEMORIES_A_WORD = 1000
 """A word that more memories of one subject have does not make two of them a pair."""
+_MOST_RIVALS = 3
+"""What seems to contradict more memories than so many is one of a series ("lap 7 took 80 s")."""
 _MOST_PAIRS_AT_ONCE = 512
 
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*%?")
@@ -62,7 +64,13 @@ def find_contradictions(memories: Sequence[Memory], encoder: TextEncoder) -> lis
         encoder: Says whether two of them are about one thing.
     """
     claims = [claim for memory in memories if (claim := _claim(memory)) is not None]
-    pairs = [(one, other, why) for one, other in _alike(claims) if (why := _reason(one, other))]
+    alike = [(one, other, why) for one, other in _alike(claims) if (why := _reason(one, other))]
+    rivals = Counter(claim.memory.id for one, other, _ in alike for claim in (one, other))
+    pairs = [
+        (one, other, why)
+        for one, other, why in alike
+        if max(rivals[one.memory.id], rivals[other.memory.id]) <= _MOST_RIVALS
+    ]
     found: list[Finding] = []
     for start in range(0, len(pairs), _MOST_PAIRS_AT_ONCE):
         some = pairs[start : start + _MOST_PAIRS_AT_ONCE]

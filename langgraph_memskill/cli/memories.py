@@ -5,7 +5,12 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from langgraph_memskill.cli import memory_changes, memory_doctor, memory_files
+from langgraph_memskill.cli import (
+    memory_changes,
+    memory_doctor,
+    memory_files,
+    memory_reembedding,
+)
 from langgraph_memskill.cli.options import (
     DEFAULT_FOLDER,
     DEFAULT_USER,
@@ -104,3 +109,4 @@ app.command("purge")(memory_changes.purge)
 app.command("export")(memory_files.export_memories)
 app.command("import")(memory_files.import_memories)
 app.command("doctor")(memory_doctor.doctor)
+app.command("reembed")(memory_reembedding.reembed)
