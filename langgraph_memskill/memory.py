@@ -12,19 +12,20 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.store.base import BaseStore
+from langgraph.store.base import BaseStore, TTLConfig
 from langgraph.types import Checkpointer
 
 from langgraph_memskill.agent_nodes import RecallMessagesNode, RememberMessagesNode
 from langgraph_memskill.background import BackgroundWriter
 from langgraph_memskill.construction_runs import QUEUED, ConstructionRuns, OnStep
-from langgraph_memskill.controller.files import load_controller
-from langgraph_memskill.controller.selectors import Selector, SimilaritySelector
+from langgraph_memskill.controller.files import make_selector
+from langgraph_memskill.controller.selectors import Selector
 from langgraph_memskill.embedding import TextEncoder, load_encoder
 from langgraph_memskill.graphs.answering import answer_of, ask, build_answering_graph
 from langgraph_memskill.graphs.construction import ConstructionParts, build_construction_graph
 from langgraph_memskill.input import Rememberable, spans_of
 from langgraph_memskill.memory_folder import DEFAULT_PACKS, MemoryFolder, store_index
+from langgraph_memskill.memory_lifetimes import refuse_two_lifetimes
 from langgraph_memskill.middleware import MemSkillMiddleware
 from langgraph_memskill.models import load_model, model_name
 from langgraph_memskill.namespaces import Namespace
@@ -60,6 +61,7 @@ class MemSkillMemory(StoredMemories):
         settings: Settings | None = None,
         checkpointer: Checkpointer = False,
         change_log: ChangeLog | str | Path | None = None,
+        ttl: TTLConfig | None = None,
     ) -> None:
         """Put a memory together from parts.
 
@@ -78,14 +80,18 @@ class MemSkillMemory(StoredMemories):
             checkpointer: A LangGraph checkpointer for construction runs that can be resumed.
             change_log: Where every change is logged: a ChangeLog or a file for one; None logs in
                 memory only.
+            ttl: How long memories live, as LangGraph's stores take it: "default_ttl" in minutes
+                from the last writing and, unless "refresh_on_read" is false, the last recall;
+                "sweep_interval_minutes". A store that is passed brings its own.
 
         Raises:
             MemSkillError: One of its children, if a part is missing or does not fit.
         """
+        refuse_two_lifetimes(ttl, store)
         self.settings = settings or Settings()
         text_encoder = load_encoder(encoder)
         super().__init__(
-            ChromaStore(index=store_index(text_encoder)) if store is None else store,
+            ChromaStore(index=store_index(text_encoder), ttl=ttl) if store is None else store,
             text_encoder,
             namespace,
             self.settings.top_k,
@@ -94,7 +100,7 @@ class MemSkillMemory(StoredMemories):
         )
         self.model = load_model(model, encoder=text_encoder)
         self.skills = skills if skills is not None else SkillBank.seed(*DEFAULT_PACKS)
-        self.controller = _selector(controller, text_encoder)
+        self.controller = make_selector(controller, text_encoder)
         self._graph = build_construction_graph(self._parts(namespace), checkpointer=checkpointer)
         self._answering = build_answering_graph(
             self.model,
@@ -107,6 +113,8 @@ class MemSkillMemory(StoredMemories):
         self._pending = PendingSpans(self.store)
         self._runs = ConstructionRuns(graph=self._graph, store=self.store, pending=self._pending)
         self._background = BackgroundWriter(self._drain_queued)
+        if store is None:
+            self._start_sweeping()
 
     @classmethod
     def open(
@@ -118,6 +126,7 @@ class MemSkillMemory(StoredMemories):
         namespace: tuple[str, ...] = DEFAULT_NAMESPACE,
         settings: Settings | None = None,
         checkpointer: Checkpointer = False,
+        ttl: TTLConfig | None = None,
     ) -> Self:
         """Open the memory in a folder, or make a new one there.
 
@@ -132,6 +141,8 @@ class MemSkillMemory(StoredMemories):
             namespace: As in the constructor.
             settings: As in the constructor.
             checkpointer: As in the constructor.
+            ttl: As in the constructor; the folder keeps it for everybody who opens it. None takes
+                what it has; {"default_ttl": None} lets new writings live for ever.
 
         Raises:
             StoreError: If the folder cannot be used.
@@ -142,7 +153,7 @@ class MemSkillMemory(StoredMemories):
         paths = MemoryFolder(Path(folder))
         text_encoder = load_encoder(encoder)
         chat_model = load_model(model, encoder=text_encoder)
-        paths.prepare(text_encoder)
+        paths.prepare(text_encoder, ttl)
         skills, controller = paths.load_bank(), paths.load_selector(text_encoder)
         store, log = paths.open_memories(text_encoder)
         memory = cls(
@@ -157,6 +168,7 @@ class MemSkillMemory(StoredMemories):
             change_log=log,
         )
         memory._owns_store = memory._owns_log = True
+        memory._start_sweeping()
         return memory
 
     @classmethod
@@ -381,11 +393,3 @@ class MemSkillMemory(StoredMemories):
     def _drain_queued(self, namespace: Namespace) -> None:
         waiting = self._pending.waiting(namespace)
         self._runs.drain([entry for entry in waiting if entry.reason == QUEUED])
-
-
-def _selector(controller: Selector | str | Path | None, encoder: TextEncoder) -> Selector:
-    if controller is None:
-        return SimilaritySelector(encoder)
-    if isinstance(controller, str | Path):
-        return load_controller(Path(controller), encoder=encoder)
-    return controller

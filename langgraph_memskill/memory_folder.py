@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from langchain_core.embeddings import Embeddings
-from langgraph.store.base import IndexConfig
+from langgraph.store.base import IndexConfig, TTLConfig
 
 from langgraph_memskill.controller.files import load_controller
 from langgraph_memskill.controller.selectors import Selector, SimilaritySelector
@@ -19,6 +19,7 @@ from langgraph_memskill.stores.adoption import adopt_everything
 from langgraph_memskill.stores.changes import ChangeLog
 from langgraph_memskill.stores.chroma import ChromaStore
 from langgraph_memskill.stores.items import TEXT_FIELD
+from langgraph_memskill.stores.ttl import check_config
 
 FORMAT_VERSION = 2
 DEFAULT_PACKS = ("conversation",)
@@ -35,6 +36,23 @@ class FolderSettings:
     encoder: str = ""
     """Name of the embedding model that the folder was made with."""
     dims: int = 0
+    ttl_minutes: float | None = None
+    """Minutes that a memory lives after its last writing or recall; None is for ever."""
+    refreshes_on_recall: bool = True
+    sweep_minutes: float | None = None
+    """Minutes between two sweeps of what has expired; None takes the default."""
+
+    @property
+    def ttl(self) -> TTLConfig | None:
+        """The times to live as LangGraph's stores take them; None if memories live for ever."""
+        if self.ttl_minutes is None:
+            return None
+        return TTLConfig(
+            default_ttl=self.ttl_minutes,
+            refresh_on_read=self.refreshes_on_recall,
+            # LangGraph's type says int, but any number of minutes will do.
+            sweep_interval_minutes=cast("int | None", self.sweep_minutes),
+        )
 
 
 class OpenMemories(NamedTuple):
@@ -75,28 +93,36 @@ class MemoryFolder:
         """Format version and embedding model of the folder."""
         return self.root / _SETTINGS_FILE
 
-    def prepare(self, encoder: TextEncoder) -> None:
+    def prepare(self, encoder: TextEncoder, ttl: TTLConfig | None = None) -> None:
         """Create the folder, or check that it fits the encoder.
 
+        Args:
+            encoder: The embedding model to open it with.
+            ttl: How long memories live, noted for everybody who opens the folder from now on;
+                {"default_ttl": None} is for ever. None leaves it as it is.
+
         Raises:
+            ConfigError: If a time to live is unusable; nothing is changed.
             StoreError: If it cannot be created or read, or a newer version of this package made it.
             EmbeddingMismatchError: If it was made with another embedding model; nothing is changed.
         """
+        lifetimes = check_config(ttl)
         try:
-            if self.settings.exists():
-                self._check(self.read_settings(), encoder)
-                return
-            self.root.mkdir(parents=True, exist_ok=True)
-            self._write(
-                FolderSettings(
-                    format_version=FORMAT_VERSION, encoder=encoder.name, dims=encoder.dim
-                )
+            exists = self.settings.exists()
+            if not exists:
+                self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._unusable(error) from error
+        if exists:
+            found = self.read_settings()
+            self._check(found, encoder)
+        else:
+            found = FolderSettings(
+                format_version=FORMAT_VERSION, encoder=encoder.name, dims=encoder.dim
             )
-        except (OSError, ValueError) as error:
-            raise StoreError(
-                f"the memory folder {str(self.root)!r} cannot be used: {error}. Give a folder that "
-                f"you may write to, or restore its {_SETTINGS_FILE}"
-            ) from error
+        wanted = found if lifetimes is None else _with_lifetimes(found, lifetimes)
+        if not exists or wanted != found:
+            self.write_settings(wanted)
 
     def read_settings(self) -> FolderSettings:
         """Read memory.json.
@@ -107,10 +133,7 @@ class MemoryFolder:
         try:
             found = load(FolderSettings, json.loads(self.settings.read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:
-            raise StoreError(
-                f"the memory folder {str(self.root)!r} cannot be used: {error}. Give a folder that "
-                f"you may write to, or restore its {_SETTINGS_FILE}"
-            ) from error
+            raise self._unusable(error) from error
         if found.format_version > FORMAT_VERSION:
             raise StoreError(
                 f"the memory folder has format version {found.format_version}; this package reads "
@@ -124,12 +147,12 @@ class MemoryFolder:
         Raises:
             StoreError: If it cannot be written.
         """
+        partial = self.settings.with_suffix(".partial")
         try:
-            self._write(settings)
+            partial.write_text(json.dumps(dump(settings), indent=2) + "\n", encoding="utf-8")
+            os.replace(partial, self.settings)
         except OSError as error:
-            raise StoreError(
-                f"{str(self.settings)!r} cannot be written: {error}. Make the folder writable"
-            ) from error
+            raise self._unusable(error) from error
 
     def load_bank(self) -> SkillBank:
         """Load the folder's skills; a new folder gets the seeds and the conversation pack.
@@ -159,7 +182,10 @@ class MemoryFolder:
         Raises:
             StoreError: If it cannot be opened.
         """
-        return ChromaStore(self.chroma, index=store_index(encoder), embedding_name=encoder.name)
+        ttl = self.read_settings().ttl if self.settings.is_file() else None
+        return ChromaStore(
+            self.chroma, index=store_index(encoder), embedding_name=encoder.name, ttl=ttl
+        )
 
     def open_log(self, *, read_only: bool = False) -> ChangeLog:
         """Open the change log.
@@ -212,10 +238,20 @@ class MemoryFolder:
                 "memskill memories reembed --encoder NAME"
             )
 
-    def _write(self, settings: FolderSettings) -> None:
-        partial = self.settings.with_suffix(".partial")
-        partial.write_text(json.dumps(dump(settings), indent=2) + "\n", encoding="utf-8")
-        os.replace(partial, self.settings)
+    def _unusable(self, error: Exception) -> StoreError:
+        return StoreError(
+            f"the memory folder {str(self.root)!r} cannot be used: {error}. Give a folder that you "
+            f"may write to, or restore its {_SETTINGS_FILE}"
+        )
+
+
+def _with_lifetimes(found: FolderSettings, ttl: TTLConfig) -> FolderSettings:
+    return replace(
+        found,
+        ttl_minutes=ttl.get("default_ttl"),
+        refreshes_on_recall=ttl.get("refresh_on_read", True),
+        sweep_minutes=ttl.get("sweep_interval_minutes"),
+    )
 
 
 def store_index(encoder: TextEncoder) -> IndexConfig:

@@ -14,6 +14,7 @@ from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.errors import ConfigError, MemoryNotFoundError
 from langgraph_memskill.memory_changes import MemoryChanges
 from langgraph_memskill.memory_checks import MemoryChecks
+from langgraph_memskill.memory_lifetimes import MemoryLifetimes
 from langgraph_memskill.memory_transfer import MemoryTransfer
 from langgraph_memskill.namespaces import Namespace, NamespaceTemplate, current_runtime
 from langgraph_memskill.records import ActionType, Memory, MemoryAction
@@ -48,7 +49,7 @@ from langgraph_memskill.writing.memory_usage import MemoryUsage
 _ALL_NAMESPACES = 1_000_000
 
 
-class StoredMemories(MemoryChanges, MemoryChecks, MemoryTransfer, MemoryUsage):
+class StoredMemories(MemoryChanges, MemoryChecks, MemoryLifetimes, MemoryTransfer, MemoryUsage):
     """The memories of all users in one store.
 
     `user_id` (and `scope`, for other placeholders of the namespace) may be left out inside of a
@@ -268,6 +269,7 @@ class StoredMemories(MemoryChanges, MemoryChecks, MemoryTransfer, MemoryUsage):
 
     def close(self) -> None:
         """Close the store and the change log if they were opened for this."""
+        self._stop_sweeping()
         if self._owns_store and isinstance(self.store, ChromaStore):
             self.store.close()
         if self._owns_log:

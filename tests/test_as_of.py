@@ -105,7 +105,7 @@ def test_a_folder_without_a_log_gets_one_at_opening(
         raise StoreError("the disk is full")
 
     with monkeypatch.context() as broken:
-        broken.setattr(MemoryFolder, "_write", fail)
+        broken.setattr(MemoryFolder, "write_settings", fail)
         with pytest.raises(StoreError, match="full"):
             MemSkillMemory.open(tmp_path / "m", model, encoder=encoder)
     with MemSkillMemory.open(tmp_path / "m", model, encoder=encoder) as memory:

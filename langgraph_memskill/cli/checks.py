@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 _DISTRIBUTION = "langgraph-memskill"
 _PROBE = "Where does Ann live?"
+_SHOWN = 3
 _OUR_VARIABLES = re.compile(
     r"(MEMSKILL|OPENAI|AZURE_OPENAI|ANTHROPIC|GROQ|LANGSMITH|LANGCHAIN|HF|TRANSFORMERS|CHROMA)_\w+"
     r"|\w+_API_KEY|CUDA_VISIBLE_DEVICES"
@@ -146,7 +147,12 @@ def _folder(question: Question) -> Check:
             "name it with --folder or MEMSKILL_DIR, or start one with: memskill remember TEXT",
         )
     name, dim = read_fingerprint(paths.root)
-    where = f"{paths.root.absolute()}, made with {name} ({dim} dimensions)"
+    settings = paths.read_settings()
+    where = f"{paths.root.absolute()}, format {settings.format_version}"
+    where += f", made with {name} ({dim} dimensions)"
+    if settings.ttl_minutes is not None:
+        since = "its last writing or recall" if settings.refreshes_on_recall else "its last writing"
+        where += f", a memory expires {settings.ttl_minutes:g} minutes after {since}"
     if not os.access(paths.root, os.W_OK):
         return _warn("memory folder", f"{where}, read-only", "make it writable to remember more")
     return _ok("memory folder", where)
@@ -212,12 +218,37 @@ def _store(question: Question) -> Check:
         _copy_database(paths.chroma, copy.chroma)
         with closing(copy.open_store(encoder_by_name(paths.root))) as store:
             users = store.list_namespaces(prefix=("memories",), limit=1_000_000)
-            waiting = len(PendingSpans(store).waiting())
-    found = f"opens, {size / 1e6:.1f} MB, {counted(len(users), 'user')}"
+            waiting, stats = len(PendingSpans(store).waiting()), store.describe()
+    found = (
+        f"opens, format {stats.format_version}, {size / 1e6:.1f} MB, {counted(len(users), 'user')}"
+    )
+    if stats.num_expired:
+        found += f", {counted(stats.num_expired, 'expired item')} to sweep"
+    if stats.num_orphan_vectors or stats.num_old_collections or stats.is_reembedding:
+        what = f"{found}, leftovers of what was broken off"
+        return _warn("store", what, "run: memskill memories doctor")
     if waiting:
         wait = f"{counted(waiting, 'span')} {'waits' if waiting == 1 else 'wait'} for a retry"
         return _warn("store", f"{found}, {wait}", "run: memskill retry")
     return _ok("store", found)
+
+
+def _change_log(question: Question) -> Check:
+    paths = _paths(question)
+    if not paths.changes.is_file():
+        return _ok("change log", "nothing is logged yet")
+    with closing(paths.open_log(read_only=True)) as log:
+        wrong, pending = log.check(), log.num_pending()
+        users = log.namespaces()
+    if wrong:
+        advice = "restore a backup of changes.db; see: memskill memories doctor"
+        return _fail("change log", "; ".join(wrong[:_SHOWN]), advice)
+    size = paths.changes.stat().st_size
+    found = f"whole, {size / 1e6:.1f} MB, {counted(len(users), 'user')}"
+    if pending:
+        what = f"{found}, {counted(pending, 'change')} not brought to their end"
+        return _warn("change log", what, "the next opening does that: memskill memories list")
+    return _ok("change log", found)
 
 
 def _copy_database(source: Path, target: Path) -> None:
@@ -293,5 +324,6 @@ _CHECKS: Mapping[str, Callable[[Question], Check]] = {
     "encoder": _encoder,
     "controller": _controller,
     "store": _store,
+    "change log": _change_log,
     "model": _model,
 }

@@ -106,6 +106,7 @@ def forget(
 app.command("changes")(memory_changes.changes)
 app.command("undo")(memory_changes.undo)
 app.command("purge")(memory_changes.purge)
+app.command("sweep")(memory_changes.sweep)
 app.command("export")(memory_files.export_memories)
 app.command("import")(memory_files.import_memories)
 app.command("doctor")(memory_doctor.doctor)

@@ -1,4 +1,4 @@
-"""`memskill memories changes`, `undo` and `purge`: the change log."""
+"""`memskill memories changes`, `undo`, `purge` and `sweep`: the change log, and what it is told."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -116,6 +116,15 @@ def purge(
             num_purged = 1
     screen.emit({"user": user, "id": wanted, "num_purged": num_purged})
     screen.show(Text(f"purged {counted(num_purged, 'memory')} of user {printable(user)}"))
+
+
+def sweep(folder: FolderOption = DEFAULT_FOLDER, as_json: JsonOption = False) -> None:
+    """Delete the memories that have expired; their histories stay readable."""
+    screen = Screen(as_json=as_json)
+    with open_for_reading(folder) as stored:
+        num_swept = stored.sweep()
+    screen.emit({"num_swept": num_swept})
+    screen.show(Text(f"swept {counted(num_swept, 'expired memory')}"))
 
 
 def changes_table(changes: "Sequence[Change]") -> Table:

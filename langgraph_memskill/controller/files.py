@@ -15,7 +15,11 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
-from langgraph_memskill.controller.selectors import ControllerSelector
+from langgraph_memskill.controller.selectors import (
+    ControllerSelector,
+    Selector,
+    SimilaritySelector,
+)
 from langgraph_memskill.controller.state import FusionMode
 from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.errors import CheckpointError, ConfigError
@@ -207,6 +211,23 @@ def load_controller(
     return ControllerSelector(
         policy, encoder, fusion=settings.fusion, tau=settings.tau, version=settings.version
     )
+
+
+def make_selector(controller: Selector | str | Path | None, encoder: TextEncoder) -> Selector:
+    """Make a selector of what a user passes as `controller=`.
+
+    Args:
+        controller: A selector, the folder of a controller, or None to rank by similarity.
+        encoder: The encoder of the spans and memories.
+
+    Raises:
+        CheckpointError: If the folder's controller is damaged or does not fit.
+    """
+    if controller is None:
+        return SimilaritySelector(encoder)
+    if isinstance(controller, str | Path):
+        return load_controller(controller, encoder=encoder)
+    return controller
 
 
 def _content_hash(tensors: Mapping[str, "Tensor"], settings: ControllerSettings) -> str:

@@ -59,9 +59,12 @@ def checked_query(query: str) -> str:
 
 
 def read_items(store: BaseStore, prefix: Namespace) -> list[SearchItem]:
-    """Read everything under a prefix, page by page, in the store's order."""
+    """Read everything under a prefix, page by page, in the store's order.
+
+    Listing is no use of an item: its time to live goes on.
+    """
     items: list[SearchItem] = []
-    while page := store.search(prefix, limit=_PAGE, offset=len(items)):
+    while page := store.search(prefix, limit=_PAGE, offset=len(items), refresh_ttl=False):
         items += page
     return items
 
@@ -69,7 +72,7 @@ def read_items(store: BaseStore, prefix: Namespace) -> list[SearchItem]:
 async def aread_items(store: BaseStore, prefix: Namespace) -> list[SearchItem]:
     """Like `read_items`, without blocking the event loop."""
     items: list[SearchItem] = []
-    while page := await store.asearch(prefix, limit=_PAGE, offset=len(items)):
+    while page := await store.asearch(prefix, limit=_PAGE, offset=len(items), refresh_ttl=False):
         items += page
     return items
 
@@ -122,9 +125,14 @@ class MemorySearch:
         """Like `read_all`, without blocking the event loop."""
         return _memories(await aread_items(self._store, namespace), namespace)
 
-    @staticmethod
-    def _operations(namespace: Namespace, queries: Sequence[str], k: int) -> list[SearchOp]:
-        return [SearchOp(namespace, query=query, limit=k) for query in queries if query.strip()]
+    def _operations(self, namespace: Namespace, queries: Sequence[str], k: int) -> list[SearchOp]:
+        # Operations given to `batch` do not follow the store's configuration by themselves.
+        refreshes = (self._store.ttl_config or {}).get("refresh_on_read", True)
+        return [
+            SearchOp(namespace, query=query, limit=k, refresh_ttl=refreshes)
+            for query in queries
+            if query.strip()
+        ]
 
     @staticmethod
     def _collect(

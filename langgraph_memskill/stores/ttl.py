@@ -17,7 +17,8 @@ logger = logging.getLogger(__name__)
 
 _NS_A_MINUTE = 60 * 10**9
 _LONGEST_MINUTES = 100 * 366 * 24 * 60.0
-_DEFAULT_INTERVAL = 5.0
+DEFAULT_SWEEP_MINUTES = 5.0
+"""Minutes between two sweeps, unless the configuration says otherwise."""
 
 
 def lifetime(minutes: float | None, what: str = "ttl") -> int:
@@ -154,7 +155,7 @@ class TtlSweeping:
         minutes = (
             sweep_interval_minutes
             or (self.ttl_config or {}).get("sweep_interval_minutes")
-            or _DEFAULT_INTERVAL
+            or DEFAULT_SWEEP_MINUTES
         )
         return self._sweeper.start(lifetime(minutes, "sweep_interval_minutes") / 10**9)
 

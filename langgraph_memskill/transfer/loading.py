@@ -134,7 +134,9 @@ class MemoryLoader:
             raise AssertionError(f"a memory without a last change: {memory_id!r}")
         if self._took_back_a_load(last):
             return _Decision(_Case.UNDONE)
-        how = "purged" if last.purged_at else "expired" if last.cause == "ttl" else "deleted"
+        if last.cause == "ttl":
+            return _Decision(_Case.CONFLICT, "it has expired here")
+        how = "purged" if last.purged_at else "deleted"
         return _Decision(_Case.CONFLICT, f"it was {how} here")
 
     def _took_back_a_load(self, last: Change) -> bool:

@@ -1,11 +1,15 @@
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from typer.testing import Result
+
+from langgraph_memskill.memory import MemSkillMemory
 
 Run = Callable[..., Result]
 Hashes = Callable[[Path], dict[str, str]]
@@ -121,3 +125,31 @@ def test_no_room_for_a_copy_of_the_store(
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
     store = checks(run("doctor", "--folder", prepared, "--json"))["store"]
     assert (store["status"], store["advice"]) == ("warn", "set TMPDIR to a larger disk")
+
+
+def test_formats_log_and_lifetimes_are_told(
+    run: Run, fakes: object, model: Any, encoder: Any
+) -> None:
+    run("remember", "remember one")
+    found = checks(run("doctor", "--json"))
+    assert ", format 2, made with words" in found["memory folder"]["found"]
+    assert "opens, format 2" in found["store"]["found"]
+    assert found["change log"]["found"].startswith("whole, ")
+    ttl: Any = {"default_ttl": 60, "refresh_on_read": False}
+    with MemSkillMemory.open("memdir", model, encoder=encoder, ttl=ttl) as memory:
+        memory.save("two", user_id="default")
+    found = checks(run("doctor", "--json"))
+    assert "expires 60 minutes after its last writing" in found["memory folder"]["found"]
+    assert "recall" not in found["memory folder"]["found"]
+
+
+def test_a_log_with_gaps_fails(run: Run, fakes: object) -> None:
+    run("remember", "remember one")
+    with closing(sqlite3.connect("memdir/changes.db")) as database:
+        database.execute("DROP TRIGGER changes_keep")
+        database.execute("UPDATE changes SET version = 3")
+        database.commit()
+    done = run("doctor", "--json")
+    log = checks(done)["change log"]
+    assert (done.exit_code, log["status"]) == (1, "fail")
+    assert "has 1 changes, but its last number is 3" in log["found"]

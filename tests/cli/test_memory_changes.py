@@ -1,6 +1,7 @@
 """memories changes, undo and purge; recall --as-of."""
 
 import json
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,8 @@ from typer.testing import Result
 
 from langgraph_memskill.cli.past_times import past_time
 from langgraph_memskill.errors import ConfigError
+from langgraph_memskill.memory import MemSkillMemory
+from langgraph_memskill.stores.chroma import ChromaStore
 
 Run = Callable[..., Result]
 pytestmark = pytest.mark.usefixtures("fakes")
@@ -130,3 +133,17 @@ def test_times_as_people_type_them() -> None:
     assert past_time("2026-05-01").tzinfo is not None
     with pytest.raises(ConfigError, match="'soon-ish' is no time"):
         past_time("soon-ish", now)
+
+
+def test_expired_memories_are_swept(run: Run, model: Any, encoder: Any) -> None:
+    assert run("memories", "sweep").stdout == "swept 0 expired memories\n"
+    with MemSkillMemory.open("memdir", model, encoder=encoder, ttl={"default_ttl": 60}) as memory:
+        store = memory.store
+        assert isinstance(store, ChromaStore)
+        store._clock = lambda: time.time_ns() - 3600 * 10**9
+        memory.save("the cow is red", user_id="default")
+    assert texts(run) == ["the cat is white"]
+    done = run("memories", "sweep")
+    assert done.stdout == "swept 1 expired memory\n"
+    assert listed(run)[-1]["cause"] == "ttl"
+    assert json.loads(run("memories", "sweep", "--json").stdout) == {"num_swept": 0}
