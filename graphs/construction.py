@@ -33,6 +33,7 @@ from langgraph_memskill.settings import Settings
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.state import ConstructionState, ExtractTask, MemSkillContext
 from langgraph_memskill.stores.applying import MemoryWriter
+from langgraph_memskill.traces.recording import TraceRecorder
 from langgraph_memskill.writing.budget import BudgetKeeper
 
 _NO_STEP_LIMIT = 1_000_000_000
@@ -53,6 +54,8 @@ class ConstructionParts:
     writer: MemoryWriter | None = None
     namespace: tuple[str, ...] = DEFAULT_NAMESPACE
     settings: Settings = Settings()
+    recorder: TraceRecorder | None = None
+    """Writes the traces of every run; None writes none."""
 
 
 def build_construction_graph(
@@ -106,7 +109,11 @@ def _add_nodes(builder: StateGraph[Any, Any, Any, Any], parts: ConstructionParts
     builder.add_node(
         "select_skills",
         SelectSkillsNode(
-            parts.bank, parts.selector, parts.encoder, skills_per_span=settings.skills_per_span
+            parts.bank,
+            parts.selector,
+            parts.encoder,
+            skills_per_span=settings.skills_per_span,
+            recorder=parts.recorder,
         ),
     )
     builder.add_node(
@@ -127,6 +134,7 @@ def _add_nodes(builder: StateGraph[Any, Any, Any, Any], parts: ConstructionParts
             model_name=parts.model_name,
             writer=parts.writer,
             merging=parts.encoder if settings.merge_duplicates else None,
+            recorder=parts.recorder,
             **where,
         ),
     )

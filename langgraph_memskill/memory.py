@@ -41,6 +41,7 @@ from langgraph_memskill.stores.chroma import ChromaStore
 from langgraph_memskill.stores.pending import PendingSpans
 from langgraph_memskill.threads import current_thread_id
 from langgraph_memskill.tools import build_tools
+from langgraph_memskill.traces.recording import RewardRecorder, TraceRecorder, make_recorder
 
 
 class MemSkillMemory(StoredMemories):
@@ -62,6 +63,7 @@ class MemSkillMemory(StoredMemories):
         checkpointer: Checkpointer = False,
         change_log: ChangeLog | str | Path | None = None,
         ttl: TTLConfig | None = None,
+        traces: TraceRecorder | str | Path | None = None,
     ) -> None:
         """Put a memory together from parts.
 
@@ -83,6 +85,8 @@ class MemSkillMemory(StoredMemories):
             ttl: How long memories live, as LangGraph's stores take it: "default_ttl" in minutes
                 from the last writing and, unless "refresh_on_read" is false, the last recall;
                 "sweep_interval_minutes". A store that is passed brings its own.
+            traces: Where every run is recorded, for training: a folder, or a recorder; None records
+                nothing.
 
         Raises:
             MemSkillError: One of its children, if a part is missing or does not fit.
@@ -90,6 +94,7 @@ class MemSkillMemory(StoredMemories):
         refuse_two_lifetimes(ttl, store)
         self.settings = settings or Settings()
         text_encoder = load_encoder(encoder)
+        recorder = make_recorder(traces, text_encoder, self.settings)
         super().__init__(
             ChromaStore(index=store_index(text_encoder), ttl=ttl) if store is None else store,
             text_encoder,
@@ -97,10 +102,12 @@ class MemSkillMemory(StoredMemories):
             self.settings.top_k,
             owns_store=store is None,
             change_log=change_log,
+            rewards=recorder,
         )
+        self._recorder = recorder
         self.model = load_model(model, encoder=text_encoder)
         self.skills = skills if skills is not None else SkillBank.seed(*DEFAULT_PACKS)
-        self.controller = make_selector(controller, text_encoder)
+        self.controller = make_selector(controller, text_encoder, explore=self.settings.explore)
         self._graph = build_construction_graph(self._parts(namespace), checkpointer=checkpointer)
         self._answering = build_answering_graph(
             self.model,
@@ -127,12 +134,15 @@ class MemSkillMemory(StoredMemories):
         settings: Settings | None = None,
         checkpointer: Checkpointer = False,
         ttl: TTLConfig | None = None,
+        record_traces: bool | None = None,
+        traces: TraceRecorder | str | Path | None = None,
     ) -> Self:
         """Open the memory in a folder, or make a new one there.
 
         The folder holds chroma/ (the memories), changes.db (the log of all their changes), skills/
         (one SKILL.md a skill, to be read and edited), controller/ (a trained controller, if there
-        is one) and memory.json. What a crash left half done is brought to its end.
+        is one), traces/ (if runs are recorded) and memory.json. What a crash left half done is
+        brought to its end.
 
         Args:
             folder: Where; it is created if it is not there.
@@ -143,6 +153,8 @@ class MemSkillMemory(StoredMemories):
             checkpointer: As in the constructor.
             ttl: As in the constructor; the folder keeps it for everybody who opens it. None takes
                 what it has; {"default_ttl": None} lets new writings live for ever.
+            record_traces: Whether every run is recorded in traces/; None takes the settings' word.
+            traces: As in the constructor; instead of traces/.
 
         Raises:
             StoreError: If the folder cannot be used.
@@ -151,10 +163,16 @@ class MemSkillMemory(StoredMemories):
             CheckpointError: If its controller is damaged or does not fit.
         """
         paths = MemoryFolder(Path(folder))
+        settings = settings or Settings()
+        if record_traces is None:
+            record_traces = settings.record_traces
+        if record_traces and traces is None:
+            traces = paths.traces
         text_encoder = load_encoder(encoder)
         chat_model = load_model(model, encoder=text_encoder)
         paths.prepare(text_encoder, ttl)
-        skills, controller = paths.load_bank(), paths.load_selector(text_encoder)
+        skills = paths.load_bank()
+        controller = paths.load_selector(text_encoder, explore=settings.explore)
         store, log = paths.open_memories(text_encoder)
         memory = cls(
             chat_model,
@@ -166,9 +184,13 @@ class MemSkillMemory(StoredMemories):
             settings=settings,
             checkpointer=checkpointer,
             change_log=log,
+            traces=traces,
         )
         memory._owns_store = memory._owns_log = True
         memory._start_sweeping()
+        if memory._rewards is None:
+            # Rewards may be for what an earlier session, or another process, has recorded.
+            memory._rewards = RewardRecorder(paths.traces)
         return memory
 
     @classmethod
@@ -262,6 +284,11 @@ class MemSkillMemory(StoredMemories):
         await self._pending.aadd(queued)
         self._background.signal(namespace)
         return episode_id
+
+    @property
+    def trace_failures(self) -> int:
+        """Writes of traces that failed; the memories themselves are not affected."""
+        return 0 if self._recorder is None else self._recorder.failures
 
     def answer(
         self,
@@ -360,6 +387,8 @@ class MemSkillMemory(StoredMemories):
     def close(self) -> None:
         """Drain the background writer and close the store if this memory opened it."""
         self._background.close()
+        if self._recorder is not None:
+            self._recorder.close()
         super().close()
 
     def _parts(self, namespace: tuple[str, ...]) -> ConstructionParts:
@@ -373,6 +402,7 @@ class MemSkillMemory(StoredMemories):
             writer=self._writer,
             namespace=namespace,
             settings=self.settings,
+            recorder=self._recorder,
         )
 
     def _episode(self, content: Rememberable, time: str | None) -> tuple[str, list[Span]]:

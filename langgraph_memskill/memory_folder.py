@@ -1,4 +1,4 @@
-"""The folder of one memory: chroma/, changes.db, skills/, controller/, memory.json."""
+"""The folder of one memory: chroma/, changes.db, skills/, controller/, traces/, memory.json."""
 
 import json
 import os
@@ -89,6 +89,11 @@ class MemoryFolder:
         return self.root / "controller"
 
     @property
+    def traces(self) -> Path:
+        """The recorded traces, if runs were recorded."""
+        return self.root / "traces"
+
+    @property
     def settings(self) -> Path:
         """Format version and embedding model of the folder."""
         return self.root / _SETTINGS_FILE
@@ -166,14 +171,18 @@ class MemoryFolder:
         bank.save(self.skills)
         return bank
 
-    def load_selector(self, encoder: TextEncoder) -> Selector:
+    def load_selector(self, encoder: TextEncoder, *, explore: bool = False) -> Selector:
         """Load the folder's controller; without one, skills are chosen by similarity.
+
+        Args:
+            encoder: Of the folder.
+            explore: Whether the controller draws its skills instead of taking the best.
 
         Raises:
             CheckpointError: If the controller's files are damaged or do not fit the encoder.
         """
         if (self.controller / _CONTROLLER_FILE).exists():
-            return load_controller(self.controller, encoder=encoder)
+            return load_controller(self.controller, encoder=encoder, explore=explore)
         return SimilaritySelector(encoder)
 
     def open_store(self, encoder: TextEncoder) -> ChromaStore:

@@ -260,6 +260,8 @@ class Selection:
     selector: str = ""
     """What chose: "controller", "similarity" ...; "gate" or "budget" if nothing was chosen because
     the span was passed over, or no budget was left for it."""
+    sampled: bool = False
+    """Whether the choice was drawn with these probabilities; False if the best were taken."""
 
 
 GATED = "gate"

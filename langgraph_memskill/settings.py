@@ -83,6 +83,13 @@ class Settings:
     one that True stands for)."""
     budgets: tuple[Budget, ...] = ()
     """Limits on model calls and tokens; a span that is beyond one is kept for `retry_failed()`."""
+    explore: bool = False
+    """Whether a trained controller draws its skills with their probabilities instead of taking the
+    best: what is recorded then says how other choices would have fared."""
+    record_traces: bool = False
+    """Whether every run is recorded, in traces/ of the memory's folder."""
+    keep_trace_texts: bool = False
+    """Whether traces hold the texts of spans, memories and errors; otherwise only hashes."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""

@@ -72,6 +72,10 @@ class Outcome:
     """Why the span could not be read at all; None if it could."""
     called: bool = True
     """Whether a model was called."""
+    usage: Usage = Usage()
+    """What reading the span cost, failed attempts included."""
+    extract_s: float | None = None
+    """Seconds that the model took to reply; None if none was called."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +151,8 @@ class ConstructionState(TypedDict, total=False):
     """Model calls that the run's budget leaves for the batch; None if nothing limits them."""
     selected: list[Document]
     """For each span of the batch its `Selection`."""
+    choices: list[Document] | None
+    """For each span of the batch its `traces.recording.Choice`, if the run is recorded."""
     outcomes: Annotated[list[Document], collect_outcomes]
     """For each span of the batch its `Outcome`, in any order."""
     usage: Annotated[Document, add_usage]

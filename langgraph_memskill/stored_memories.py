@@ -44,6 +44,7 @@ from langgraph_memskill.stores.tombstones import (
     is_tombstone,
 )
 from langgraph_memskill.threads import current_thread_id
+from langgraph_memskill.traces.recording import RewardRecorder
 from langgraph_memskill.writing.memory_usage import MemoryUsage
 
 _ALL_NAMESPACES = 1_000_000
@@ -66,6 +67,7 @@ class StoredMemories(MemoryChanges, MemoryChecks, MemoryLifetimes, MemoryTransfe
         *,
         owns_store: bool = False,
         change_log: ChangeLog | str | Path | None = None,
+        rewards: RewardRecorder | None = None,
     ) -> None:
         """Work on a store.
 
@@ -77,7 +79,9 @@ class StoredMemories(MemoryChanges, MemoryChecks, MemoryLifetimes, MemoryTransfe
             owns_store: Whether closing this closes the store.
             change_log: The store's change log, or the file that it is in; None keeps one in memory
                 for as long as the store object lives.
+            rewards: Where rewards go besides the store; None is nowhere.
         """
+        self._rewards = rewards
         self.store = store
         self._owns_store = owns_store
         self.encoder = encoder
@@ -240,24 +244,32 @@ class StoredMemories(MemoryChanges, MemoryChecks, MemoryLifetimes, MemoryTransfe
         )
 
     def feedback(self, episode_id: str, reward: float) -> Feedback:
-        """Record how well an episode (a `remember` call) served; training will use it.
+        """Record how well an episode (a `remember` call) served; training uses it.
+
+        If the episode's run was recorded, the reward is appended to its traces, too.
 
         Args:
             episode_id: The id that `remember` returned.
-            reward: Any finite number; benchmarks use [0, 1].
+            reward: Any finite number; benchmarks use [0, 1]. Of several the latest holds.
 
         Raises:
             ConfigError: If the id is blank or the reward is not finite.
         """
         feedback = make_feedback(episode_id, reward)
         self.store.batch([put_feedback(feedback)])
+        self._record(feedback)
         return feedback
 
     async def afeedback(self, episode_id: str, reward: float) -> Feedback:
         """Like `feedback`, without blocking the event loop."""
         feedback = make_feedback(episode_id, reward)
         await self.store.abatch([put_feedback(feedback)])
+        await asyncio.to_thread(self._record, feedback)
         return feedback
+
+    def _record(self, feedback: Feedback) -> None:
+        if self._rewards is not None:
+            self._rewards.reward(feedback)
 
     def recorded_feedback(self, episode_id: str | None = None) -> list[Feedback]:
         """The recorded rewards of an episode, or all, oldest first."""

@@ -15,6 +15,7 @@ from langgraph_memskill.cli import (
     curves,
     demo,
     doctor,
+    feedback,
     memories,
     questions,
     remember,
@@ -56,6 +57,7 @@ app.command()(remember.remember)
 app.command()(questions.recall)
 app.command()(questions.answer)
 app.command()(remember.retry)
+app.command()(feedback.feedback)
 app.add_typer(memories.app, name="memories")
 app.add_typer(skills.app, name="skills")
 app.command()(curves.curves)

@@ -14,20 +14,25 @@ import typer
 from rich.text import Text
 
 from langgraph_memskill.cli.content import decoded
+from langgraph_memskill.cli.feedback import number
 from langgraph_memskill.cli.options import (
     DEFAULT_FOLDER,
     DEFAULT_USER,
     EncoderOption,
+    ExploreOption,
     FolderOption,
     JsonOption,
     ModelOption,
     Place,
+    RecordOption,
+    RecordTextsOption,
     UserOption,
     open_memory,
+    recording_settings,
 )
 from langgraph_memskill.cli.screen import Screen, counted, printable
 from langgraph_memskill.cli.short_ids import full_id
-from langgraph_memskill.errors import MemSkillError
+from langgraph_memskill.errors import ConfigError, MemSkillError
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
@@ -41,7 +46,10 @@ THREADS_FILE = "threads.sqlite"
 """File in the memory's folder with the threads of all users."""
 
 _NOTE = re.compile(r"^<memory[ >]", re.MULTILINE)  # a note, as `recall_block` writes it
-_HELP = "/memories lists what is remembered, /forget ID forgets one, /quit ends."
+_HELP = (
+    "/memories lists what is remembered, /forget ID forgets one, /reward NUMBER (0 to 1) says how "
+    "well the last turn was remembered, /quit ends."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,8 @@ class Reply:
     text: str
     recalled: int
     """How many notes it was given."""
+    episode_id: str | None
+    """What the turn was remembered as; None if there was nothing to remember."""
 
 
 def chat(
@@ -62,12 +72,16 @@ def chat(
     user: UserOption = DEFAULT_USER,
     model: ModelOption = None,
     encoder: EncoderOption = None,
+    record: RecordOption = False,
+    record_texts: RecordTextsOption = False,
+    explore: ExploreOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Chat with a model that remembers you. With --json, one line of JSON a reply."""
     screen = Screen(as_json=as_json)
     place = Place(folder=folder, user=user, encoder=encoder)
-    with open_memory(place, model, screen, create=True) as memory:
+    settings = recording_settings(record=record, texts=record_texts, explore=explore)
+    with open_memory(place, model, screen, create=True, settings=settings) as memory:
         from langgraph_memskill.models import model_name
 
         screen.show(
@@ -103,6 +117,7 @@ class _Session:
         self._agent = agent
         self._user = user
         self._thread = thread
+        self._episode_id: str | None = None
         self.failed = False
 
     def take(self, line: str) -> bool:
@@ -115,6 +130,8 @@ class _Session:
                 self._list()
             elif word == "/forget":
                 self._forget(rest.strip())
+            elif word == "/reward":
+                self._reward(rest.strip())
             elif word.startswith("/"):
                 self._screen.note(f"{word!r} is no command. {_HELP}")
             elif word:
@@ -129,7 +146,11 @@ class _Session:
     def _say(self, text: str) -> None:
         with self._screen.busy("thinking"):
             reply = ask(self._agent, text, user=self._user, thread=self._thread)
-        self._screen.emit({"text": reply.text, "recalled": reply.recalled}, one_line=True)
+        self._episode_id = reply.episode_id
+        self._screen.emit(
+            {"text": reply.text, "recalled": reply.recalled, "episode_id": reply.episode_id},
+            one_line=True,
+        )
         notes = f"{counted(reply.recalled, 'note')} recalled"
         self._screen.show(Text(printable(reply.text), style="bold"), Text(notes, style="dim"))
 
@@ -150,6 +171,15 @@ class _Session:
         action = self._memory.forget(wanted, user_id=self._user)
         self._screen.emit(dump(action), one_line=True)
         self._screen.show(action_lines([action], [], None))
+
+    def _reward(self, text: str) -> None:
+        from langgraph_memskill.state import dump
+
+        if self._episode_id is None:
+            raise ConfigError("there is no turn to reward yet: say something first")
+        feedback = self._memory.feedback(self._episode_id, number(text))
+        self._screen.emit(dump(feedback), one_line=True)
+        self._screen.show(Text(f"reward {feedback.reward:g} recorded", style="dim"))
 
     def _complain(self, text: str) -> None:
         self.failed = True
@@ -176,12 +206,14 @@ def ask(
     context = MemSkillContext(user_id=user)
     message = {"messages": [{"role": "user", "content": text}]}
     said, notes = "", ""
+    episode_id: str | None = None
     for update in agent.stream(message, config, context=context, stream_mode="updates"):
         for change in update.values():
             notes = (change or {}).get("memskill_recalled", notes)
+            episode_id = (change or {}).get("memskill_episode_id", episode_id)
             for reply in (change or {}).get("messages", []):
                 said = str(reply.text)
-    return Reply(said, len(_NOTE.findall(notes)))
+    return Reply(said, len(_NOTE.findall(notes)), episode_id)
 
 
 @contextmanager

@@ -48,6 +48,25 @@ EncoderOption = Annotated[
         show_default="the bundled MiniLM",
     ),
 ]
+RecordOption = Annotated[
+    bool,
+    typer.Option(
+        "--record",
+        help="Record what the controller sees and chooses in traces/ of the folder, for training. "
+        "Texts are not kept, only their hashes.",
+    ),
+]
+RecordTextsOption = Annotated[
+    bool, typer.Option("--record-texts", help="Record the texts, too (implies --record).")
+]
+ExploreOption = Annotated[
+    bool,
+    typer.Option(
+        "--explore",
+        help="Let a trained controller draw skills by their probabilities instead of taking the "
+        "best, so that the recorded traces show how other choices fare.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
@@ -121,6 +140,13 @@ def open_memory(
             memory.close()
 
 
+def recording_settings(*, record: bool, texts: bool, explore: bool) -> "Settings":
+    """The settings that the recording options ask for."""
+    from langgraph_memskill.settings import Settings
+
+    return Settings(record_traces=record or texts, keep_trace_texts=texts, explore=explore)
+
+
 @contextmanager
 def open_for_recall(place: Place, *, create: bool = False) -> "Iterator[StoredMemories]":
     """Open the memories of a folder without a chat model, and close the store afterwards.
@@ -159,12 +185,20 @@ def _open_store(folder: Path, encoder: "TextEncoder") -> "Iterator[StoredMemorie
     from langgraph_memskill.nodes.retrieve import DEFAULT_NAMESPACE
     from langgraph_memskill.settings import Settings
     from langgraph_memskill.stored_memories import StoredMemories
+    from langgraph_memskill.traces.recording import RewardRecorder
 
     paths = MemoryFolder(folder)
     paths.prepare(encoder)
     store, log = paths.open_memories(encoder)
     with closing(store), closing(log):
-        yield StoredMemories(store, encoder, DEFAULT_NAMESPACE, Settings().top_k, change_log=log)
+        yield StoredMemories(
+            store,
+            encoder,
+            DEFAULT_NAMESPACE,
+            Settings().top_k,
+            change_log=log,
+            rewards=RewardRecorder(paths.traces),
+        )
 
 
 def encoder_by_name(folder: Path) -> "TextEncoder":

@@ -11,12 +11,16 @@ from langgraph_memskill.cli.options import (
     DEFAULT_FOLDER,
     DEFAULT_USER,
     EncoderOption,
+    ExploreOption,
     FolderOption,
     JsonOption,
     ModelOption,
     Place,
+    RecordOption,
+    RecordTextsOption,
     UserOption,
     open_memory,
+    recording_settings,
 )
 from langgraph_memskill.cli.screen import OnProgress, Screen, counted
 from langgraph_memskill.errors import ConfigError
@@ -52,6 +56,9 @@ def remember(
     user: UserOption = DEFAULT_USER,
     model: ModelOption = None,
     encoder: EncoderOption = None,
+    record: RecordOption = False,
+    record_texts: RecordTextsOption = False,
+    explore: ExploreOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Read text or conversations and keep what is worth remembering."""
@@ -61,7 +68,8 @@ def remember(
         raise ConfigError("--time does not go with a LoCoMo file: its sessions have their dates")
     place = Place(folder=folder, user=user, encoder=encoder)
     results: list[RememberResult] = []
-    with open_memory(place, model, screen, create=True) as memory:
+    settings = recording_settings(record=record, texts=record_texts, explore=explore)
+    with open_memory(place, model, screen, create=True, settings=settings) as memory:
         for reading in readings:
             screen.show(*_heading(reading, len(readings)))
             with screen.progress() as advance:
@@ -73,6 +81,9 @@ def remember(
                         on_step=_show_steps(screen, advance),
                     )
                 )
+    if settings.record_traces:
+        for result in results:
+            screen.note(f"Recorded as episode {result.episode_id}")
     _report(screen, [reading.name for reading in readings], results)
 
 

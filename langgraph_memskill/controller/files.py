@@ -179,14 +179,19 @@ def read_controller(folder: str | Path) -> StoredController:
 
 
 def load_controller(
-    folder: str | Path, *, encoder: TextEncoder, any_encoder: bool = False
+    folder: str | Path,
+    *,
+    encoder: TextEncoder,
+    any_encoder: bool = False,
+    explore: bool = False,
 ) -> ControllerSelector:
-    """Load a controller for use: it picks the K best skills, without exploration.
+    """Load a controller for use: it picks the K best skills, unless it is to explore.
 
     Args:
         folder: What `save_controller` wrote to.
         encoder: The encoder of the spans and memories, with which the controller was trained.
         any_encoder: Take an encoder of another name, if its vectors are known to be the same.
+        explore: Draw the skills with their probabilities, for traces to learn from.
 
     Returns:
         The selector.
@@ -209,16 +214,25 @@ def load_controller(
         )
     policy.eval()
     return ControllerSelector(
-        policy, encoder, fusion=settings.fusion, tau=settings.tau, version=settings.version
+        policy,
+        encoder,
+        sample=explore,
+        seed=None,
+        fusion=settings.fusion,
+        tau=settings.tau,
+        version=settings.version,
     )
 
 
-def make_selector(controller: Selector | str | Path | None, encoder: TextEncoder) -> Selector:
+def make_selector(
+    controller: Selector | str | Path | None, encoder: TextEncoder, *, explore: bool = False
+) -> Selector:
     """Make a selector of what a user passes as `controller=`.
 
     Args:
         controller: A selector, the folder of a controller, or None to rank by similarity.
         encoder: The encoder of the spans and memories.
+        explore: As for `load_controller`; a selector is taken as it is.
 
     Raises:
         CheckpointError: If the folder's controller is damaged or does not fit.
@@ -226,7 +240,7 @@ def make_selector(controller: Selector | str | Path | None, encoder: TextEncoder
     if controller is None:
         return SimilaritySelector(encoder)
     if isinstance(controller, str | Path):
-        return load_controller(controller, encoder=encoder)
+        return load_controller(controller, encoder=encoder, explore=explore)
     return controller
 
 

@@ -7,7 +7,7 @@ asks for nothing. Importing this module does not load torch.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
@@ -84,7 +84,7 @@ class ControllerSelector:
         *,
         sample: bool = False,
         bias: "NewSkillBias | None" = None,
-        seed: int = 0,
+        seed: int | None = 0,
         fusion: FusionMode = "mean",
         tau: float = 1.0,
         version: str = "",
@@ -97,7 +97,7 @@ class ControllerSelector:
             sample: Whether to sample (training) instead of taking the best (use).
             bias: Exploration bonus for `bank.new_names`, for training; None uses none.
             seed: Of the sampling. The same seed and the same spans in the same order give the same
-                choices, however the spans are batched.
+                choices, however the spans are batched. None draws one.
             fusion: How the memories' embeddings become one.
             tau: Temperature of the fusion "sim_weighted".
             version: Identifies the weights in traces.
@@ -115,12 +115,16 @@ class ControllerSelector:
             )
         self.version = version
         self.policy = policy
+        self.bias = bias
+        self.fusion: FusionMode = fusion
+        self.tau = tau
         self._encoder = encoder
         self._sample = sample
-        self._bias = bias
-        self._fusion: FusionMode = fusion
-        self._tau = tau
-        self._generator = torch.Generator().manual_seed(seed)
+        self._generator = torch.Generator()
+        if seed is None:
+            self._generator.seed()
+        else:
+            self._generator.manual_seed(seed)
         self._lock = Lock()
 
     def select(
@@ -137,7 +141,7 @@ class ControllerSelector:
             return []
         states = np.stack(
             [
-                fuse_state(request.span, request.memories, mode=self._fusion, tau=self._tau)
+                fuse_state(request.span, request.memories, mode=self.fusion, tau=self.tau)
                 for request in requests
             ]
         )
@@ -181,9 +185,9 @@ class ControllerSelector:
                     f"the controller {self.version!r} gives scores that are not finite: its "
                     "weights are broken, load an earlier version"
                 )
-            if self._bias is not None:
+            if self.bias is not None:
                 mask = torch.from_numpy(is_new).expand_as(logits)
-                logits = distribution.new_skill_bias(logits, mask, self._bias)
+                logits = distribution.new_skill_bias(logits, mask, self.bias)
             if self._sample:
                 noise = self._noise(len(states), len(names))
                 chosen = distribution.perturbed_top_k(logits, noise, k)
@@ -200,6 +204,7 @@ class ControllerSelector:
                 log_prob=log_prob,
                 value=value,
                 selector=self.name,
+                sampled=self._sample,
             )
             for indices, row, log_prob, value in rows
         ]
@@ -290,7 +295,10 @@ class RandomSelector:
         with self._lock:
             orders = [self._generator.permutation(len(names)).tolist() for _ in requests]
         logits = np.zeros(len(names))
-        return [_selection(names, logits, order[:k], self.name) for order in orders]
+        return [
+            replace(_selection(names, logits, order[:k], self.name), sampled=True)
+            for order in orders
+        ]
 
 
 def _candidates(bank: SkillBank, k: int) -> tuple[Skill, ...]:

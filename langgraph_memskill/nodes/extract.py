@@ -1,6 +1,7 @@
 """The extract node: one model call reads a span with its memories and skills (METHOD step 6)."""
 
 import logging
+import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
@@ -91,12 +92,14 @@ class ExtractNode(Node[ExtractTask]):
         store = store_of(self._store, runtime) if counted else None
         if store is not None and (reason := self._budgets.take(store, task.namespace)):
             return task.outcome((), called=False, failure=reason)
+        start = time.perf_counter()
         try:
             reply, prompt = self._call(task)
         except GraphBubbleUp:
             raise
         except Exception as error:  # noqa: BLE001
             return self._failed(task, error)
+        task.extract_s = time.perf_counter() - start
         usage = usage_of(prompt, reply)
         if store is not None:
             self._budgets.add_tokens(store, task.namespace, usage)
@@ -111,12 +114,14 @@ class ExtractNode(Node[ExtractTask]):
         store = store_of(self._store, runtime) if counted else None
         if store is not None and (reason := await self._budgets.atake(store, task.namespace)):
             return task.outcome((), called=False, failure=reason)
+        start = time.perf_counter()
         try:
             reply, prompt = await self._acall(task)
         except GraphBubbleUp:
             raise
         except Exception as error:  # noqa: BLE001
             return self._failed(task, error)
+        task.extract_s = time.perf_counter() - start
         usage = usage_of(prompt, reply)
         if store is not None:
             await self._budgets.aadd_tokens(store, task.namespace, usage)
@@ -168,6 +173,7 @@ class _Task:
         self.position = state.get("position", 0)
         self.namespace = tuple(state.get("namespace") or ())
         self.calls_left = state.get("calls_left")
+        self.extract_s: float | None = None
         self._marked = frozenset(state.get("marked", []))
         info = runtime.execution_info
         self.attempt = info.node_attempt if info is not None else 1
@@ -211,6 +217,8 @@ class _Task:
     ) -> dict[str, Any]:
         checked = resolve_actions(parsed, self.memories, self.skills, span_id=self.span.id)
         shown: dict[str | None, str] = {memory.id: memory.content for memory in self.memories}
+        # The attempts that failed have cost a call each; only the last one got a reply.
+        cost = replace(usage or Usage(), calls=self.attempt if called else self.attempt - 1)
         outcome = Outcome(
             position=self.position,
             actions=tuple(
@@ -224,13 +232,10 @@ class _Task:
             rejected=checked.rejected,
             failure=failure,
             called=called,
+            usage=cost,
+            extract_s=self.extract_s,
         )
-        # The attempts that failed have cost a call each; only the last one got a reply.
-        calls = self.attempt if called else self.attempt - 1
-        return {
-            "outcomes": [dump(outcome)],
-            "usage": dump(replace(usage or Usage(), calls=calls)),
-        }
+        return {"outcomes": [dump(outcome)], "usage": dump(cost)}
 
 
 def _structured(model: BaseChatModel) -> Runnable[Any, Any] | None:

@@ -1,5 +1,6 @@
 """The store node: applies what was extracted, keeps what failed (METHOD steps 6 and 7)."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -18,12 +19,14 @@ from langgraph_memskill.state import (
     StepEvent,
     dump,
     dump_all,
+    load,
     load_all,
 )
 from langgraph_memskill.stores.applying import Applied, Cause, MemoryWriter
 from langgraph_memskill.stores.outdated import OVERTAKEN
 from langgraph_memskill.stores.pending import PendingSpans
 from langgraph_memskill.threads import current_thread_id
+from langgraph_memskill.traces.recording import Choice, RecordedSpan, TraceRecorder
 from langgraph_memskill.writing.duplicates import DuplicateMerger
 
 _CONFLICT = f"{OUTDATED}: {OVERTAKEN}"
@@ -45,6 +48,7 @@ class StoreNode(Node[ConstructionState]):
         model_name: str | None = None,
         writer: MemoryWriter | None = None,
         merging: TextEncoder | None = None,
+        recorder: TraceRecorder | None = None,
     ) -> None:
         """Make the node.
 
@@ -55,7 +59,9 @@ class StoreNode(Node[ConstructionState]):
             writer: The writer that other parts of the same memory use too; None makes one.
             merging: The encoder that helps to find what is known already, so that it is not
                 inserted once more; None inserts everything.
+            recorder: Writes the traces of the run; None writes none.
         """
+        self._recorder = recorder
         self._store = store
         self._template = NamespaceTemplate(namespace)
         self._model_name = model_name
@@ -70,6 +76,8 @@ class StoreNode(Node[ConstructionState]):
         applied = writer.apply(step.namespace, step.actions, step.cause, merger=self._merger(store))
         outdated = step.outdated(applied)
         pending.add(outdated)
+        if self._recorder is not None:
+            step.record(self._recorder, applied)
         return step.finish(applied, outdated, runtime)
 
     async def acall(self, state: ConstructionState, runtime: Runtime[Any]) -> dict[str, Any]:
@@ -82,6 +90,8 @@ class StoreNode(Node[ConstructionState]):
         )
         outdated = step.outdated(applied)
         await pending.aadd(outdated)
+        if self._recorder is not None:
+            await asyncio.to_thread(step.record, self._recorder, applied)
         return step.finish(applied, outdated, runtime)
 
     def _step(self, state: ConstructionState, runtime: Runtime[Any]) -> "_Step":
@@ -96,6 +106,9 @@ class _SpanResult(NamedTuple):
     span: Span
     selection: Selection
     outcome: Outcome
+
+    def failure(self, applied: Applied) -> str | None:
+        return _CONFLICT if self.span.id in applied.outdated else self.outcome.failure
 
 
 class _Step:
@@ -115,6 +128,8 @@ class _Step:
         spans = load_all(Span, state["batch"])
         episode = state.get("episode")
         self._num_spans = len(episode["spans"]) if episode else len(spans)
+        self._span_ids = [span["id"] for span in (episode["spans"] if episode else state["batch"])]
+        self._choices = state.get("choices") or ()
         selections = load_all(Selection, state["selected"])
         self._results = [_SpanResult(*row) for row in zip(spans, selections, outcomes, strict=True)]
         self.cause = Cause(
@@ -150,6 +165,30 @@ class _Step:
             "cursor": self._cursor + len(self._results),
         }
 
+    def record(self, recorder: TraceRecorder, applied: Applied) -> None:
+        """Write the traces of the batch, but for spans that no skills were chosen for."""
+        chosen = [result for result in self._results if result.selection.skills]
+        recorder.record(
+            [
+                RecordedSpan(
+                    span=result.span,
+                    selection=result.selection,
+                    choice=load(Choice, choice),
+                    actions=result.outcome.actions,
+                    rejected=result.outcome.rejected,
+                    failure=result.failure(applied),
+                    usage=result.outcome.usage,
+                    extract_s=result.outcome.extract_s,
+                )
+                # Empty if the choices could not be noted, or before a batch that was passed over.
+                for result, choice in zip(chosen, self._choices, strict=False)
+            ],
+            applied.actions,
+            span_ids=self._span_ids,
+            thread_id=self.cause.thread_id,
+            is_end=self._cursor + len(self._results) >= self._num_spans,
+        )
+
     def _failed(self, span: Span, reason: str) -> FailedSpan:
         return FailedSpan(
             span=span,
@@ -168,7 +207,7 @@ class _Step:
             selection=result.selection,
             actions=own,
             rejected=result.outcome.rejected,
-            failure=_CONFLICT if result.span.id in applied.outdated else result.outcome.failure,
+            failure=result.failure(applied),
         )
 
 

@@ -147,6 +147,58 @@ def write_table(
         file.write_table(table, row_group_size=ROW_GROUP_ROWS)
 
 
+def join_files(path: Path, kind: TraceKind, sources: Sequence[FileInfo]) -> None:
+    """Write one file with the rows of several, and remove those that are in the same folder.
+
+    The new file names the others, so a kill at any point neither loses nor doubles a row.
+
+    Raises:
+        DamagedFileError: If one of them cannot be read to its end; nothing is changed then.
+        OSError: If the file cannot be written.
+    """
+    names = [name for info in sources for name in (info.path.name, *sorted(info.contains))]
+    columns = arrow_schema(kind).names
+    with replacing(path) as partial, open_writer(partial, kind, names) as file:
+        for table in _row_groups(sources, columns):
+            file.write_table(table, row_group_size=ROW_GROUP_ROWS)
+    for info in sources:
+        if info.path.parent.resolve() == path.parent.resolve():
+            info.path.unlink(missing_ok=True)
+
+
+def _row_groups(sources: Sequence[FileInfo], columns: Sequence[str]) -> "Iterator[pa.Table]":
+    """The rows of several files in tables of about a row group each."""
+    import pyarrow as pa
+
+    waiting: list[pa.RecordBatch] = []
+    for info in sources:
+        for batch in _all_batches(info, columns):
+            waiting.append(batch)
+            if sum(map(len, waiting)) >= ROW_GROUP_ROWS:
+                yield pa.Table.from_batches(waiting)
+                waiting = []
+    if waiting:
+        yield pa.Table.from_batches(waiting)
+
+
+def _all_batches(info: FileInfo, columns: Sequence[str]) -> "Iterator[pa.RecordBatch]":
+    import pyarrow as pa
+
+    try:
+        yield from batches_of(info, columns, ROW_GROUP_ROWS)
+    except (OSError, TraceError, pa.ArrowException) as error:
+        raise DamagedFileError(info) from error
+
+
+class DamagedFileError(OSError):
+    """A file cannot be read to its end."""
+
+    def __init__(self, info: FileInfo) -> None:
+        """Say which."""
+        super().__init__(f"{info.path} is damaged: not all of its rows can be read")
+        self.info = info
+
+
 def find_files(folder: Path, kind: TraceKind, skipped: SkipLog) -> list[FileInfo]:
     """The files of a kind that can be read, sorted by name; files that others replace are left out.
 
@@ -193,7 +245,9 @@ def batches_of(
             "file now: read again"
         ) from error
     with file:
-        yield from file.iter_batches(batch_size=batch_rows, columns=list(columns))
+        # Group by group: one iteration over all of them keeps what it has read.
+        for group in range(file.num_row_groups):
+            yield from file.iter_batches(batch_rows, row_groups=[group], columns=list(columns))
 
 
 class _Unreadable(Exception):

@@ -1,6 +1,6 @@
 """Joins folders of traces into one, or the many files of one folder into few."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -9,21 +9,19 @@ import numpy as np
 
 from langgraph_memskill.errors import TraceError
 from langgraph_memskill.traces.files import (
-    ROW_GROUP_ROWS,
     SUFFIX,
+    DamagedFileError,
     FileInfo,
     SkipLog,
     Skipped,
     bank_name,
-    batches_of,
     find_files,
+    join_files,
     new_name,
-    open_writer,
-    replacing,
     write_table,
 )
 from langgraph_memskill.traces.reader import TraceReader
-from langgraph_memskill.traces.schema import TraceKind, arrow_schema, bank_table
+from langgraph_memskill.traces.schema import TraceKind, bank_table
 
 ROWS_PER_FILE = 100_000
 """A merged file gets no further file once it has that many rows."""
@@ -87,12 +85,6 @@ def merge_traces(sources: Sequence[str | Path], target: str | Path) -> MergeRepo
     )
 
 
-class _Damaged(Exception):
-    def __init__(self, info: FileInfo) -> None:
-        super().__init__(info.path.name)
-        self.info = info
-
-
 class _Job:
     """All files of one kind on their way into the target."""
 
@@ -125,32 +117,16 @@ class _Job:
         """Write one file from several; those that turn out to be damaged are left out."""
         while group:
             path = self._target / self._kind.value / self._names.next()
-            names = [name for info in group for name in (info.path.name, *sorted(info.contains))]
             try:
-                with replacing(path) as partial, open_writer(partial, self._kind, names) as file:
-                    for info in group:
-                        for batch in self._batches(info):
-                            file.write_batch(batch, row_group_size=ROW_GROUP_ROWS)
-            except _Damaged as damage:
+                join_files(path, self._kind, group)
+            except DamagedFileError as damage:
                 reason = "damaged: not all of its rows can be read"
                 self._skipped.add("file", reason, damage.info.path.name)
                 group = [info for info in group if info is not damage.info]
                 continue
             self.files += len(group)
             self.rows += sum(info.num_rows for info in group)
-            for info in group:
-                if info.path.parent.resolve() == path.parent.resolve():
-                    info.path.unlink(missing_ok=True)
             return
-
-    def _batches(self, info: FileInfo) -> Iterator[object]:
-        import pyarrow as pa
-
-        names = arrow_schema(self._kind).names
-        try:
-            yield from batches_of(info, names, ROW_GROUP_ROWS)
-        except (OSError, pa.ArrowException) as error:
-            raise _Damaged(info) from error
 
 
 class _Names:

@@ -31,6 +31,9 @@ class ActionStatus(StrEnum):
 
     APPLIED = "applied"
     REJECTED = "rejected"
+    """A check did not let it through."""
+    DROPPED = "dropped"
+    """Another action of the batch stood for it, or its span was overtaken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

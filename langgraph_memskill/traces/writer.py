@@ -10,11 +10,17 @@ from threading import Lock
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from langgraph_memskill.errors import ConfigError, TraceError
-from langgraph_memskill.traces.files import bank_name, new_name, write_table
+from langgraph_memskill.traces.files import (
+    ROW_GROUP_ROWS,
+    FileInfo,
+    bank_name,
+    join_files,
+    new_name,
+    write_table,
+)
 from langgraph_memskill.traces.rows import BankTrace, EpisodeTrace, StepTrace
 from langgraph_memskill.traces.schema import (
     TraceKind,
-    arrow_schema,
     bank_table,
     episodes_table,
     steps_table,
@@ -154,7 +160,7 @@ class _Rows(Generic[RowT]):
         self._writer_id = writer_id
         self._join_after = join_after
         self._waiting: deque[pa.Table] = deque()
-        self._files: list[Path] = []
+        self._files: list[FileInfo] = []
         self._number = 0
 
     def __len__(self) -> int:
@@ -174,27 +180,20 @@ class _Rows(Generic[RowT]):
 
         if not self._waiting:
             return
-        path = self._next_path()
+        path, num_rows = self._next_path(), len(self)
         write_table(path, self._kind, pa.concat_tables(self._waiting))
         self._waiting.clear()
-        self._files.append(path)
+        if num_rows < ROW_GROUP_ROWS:
+            self._files.append(FileInfo(path, num_rows, frozenset()))
         if len(self._files) >= self._join_after:
             self._join()
 
     def _join(self) -> None:
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         files, self._files = self._files, []
-        schema = arrow_schema(self._kind)
-        names = [path.name for path in files]
         try:
-            tables = [pq.read_table(path, schema=schema) for path in files]
-            # The new file says which ones it contains, so a kill at any point here neither loses
-            # nor doubles a row.
-            write_table(self._next_path(), self._kind, pa.concat_tables(tables), contains=names)
-            for path in files:
-                path.unlink(missing_ok=True)
+            join_files(self._next_path(), self._kind, files)
         except (OSError, pa.ArrowException):
             logger.warning("%d trace files stay as they are", len(files), exc_info=True)
 

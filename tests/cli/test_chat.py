@@ -107,3 +107,17 @@ def test_a_person_at_a_terminal(
     assert done.exit_code == code
     assert "0 notes recalled" in done.stdout
     assert "the cat is grey" in run("memories", "list").stdout
+
+
+def test_a_recorded_chat_with_rewards(run: Run, fakes: object) -> None:
+    lines = "/reward 1\nremember one\n/reward 0.5\nremember two\n/reward nonsense\n/reward 1\n"
+    done = run("chat", "--record", "--json", stdin=lines)
+    assert done.exit_code == 1
+    assert "there is no turn to reward yet" in done.stderr
+    assert "reward='nonsense' must be a number" in done.stderr
+    said = replies(done)
+    assert [entry["reward"] for entry in said if "reward" in entry] == [0.5, 1.0]
+    assert said[1]["episode_id"] == said[0]["episode_id"]
+    shown = json.loads(run("traces", "show", "memdir/traces", "--json").stdout)
+    assert (shown["episodes"], shown["rewards"]["mean"]) == (2, 0.75)
+    assert not list(Path("memdir").rglob("*.partial"))

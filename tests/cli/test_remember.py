@@ -188,3 +188,15 @@ def test_retry_without_a_memory(run: Run) -> None:
 def test_data_cannot_write_markup_or_escapes(run: Run, fakes: object) -> None:
     done = run("remember", "remember [red]a[/red] [link=http://x]b[/link] \x1b[31mc")
     assert "+ [red]a[/red] [link=http://x]b[/link] \\x1b[31mc  " in done.stdout
+
+
+def test_recording_and_rewarding_later(run: Run, fakes: object) -> None:
+    done = run("remember", "--record-texts", "remember the cat is grey")
+    episode = done.stderr.split("Recorded as episode ")[1].split()[0]
+    given = run("feedback", episode, "0.25")
+    assert given.stdout.strip() == "reward 0.25 recorded"
+    shown = json.loads(run("traces", "show", "memdir/traces", "--json").stdout)
+    assert shown["rewards"]["sources"] == {"application": 1}
+    assert (shown["rewards"]["mean"], shown["selectors"]) == (0.25, {"similarity": 1})
+    assert run("feedback", episode, "much").exit_code == 1
+    assert run("feedback", episode, "nan").exit_code == 1

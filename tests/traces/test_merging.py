@@ -50,6 +50,13 @@ def test_a_second_merge_takes_only_what_is_new(tmp_path: Path) -> None:
     assert TraceReader(tmp_path / "all").num_steps == 4
 
 
+def test_rows_of_many_files_share_a_row_group(tmp_path: Path) -> None:
+    record(tmp_path, *"abcdef")
+    merge_traces([tmp_path], tmp_path)
+    (path,) = (tmp_path / "steps").iterdir()
+    assert pq.ParquetFile(path).num_row_groups == 1
+
+
 def test_a_folder_can_be_merged_into_itself(tmp_path: Path) -> None:
     record(tmp_path, "a", "b", "c")
     merge_traces([tmp_path], tmp_path)
