@@ -2,6 +2,10 @@
 
 import asyncio
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -278,6 +282,47 @@ def test_a_load_goes_on_after_a_crash(
     report = empty.load(path)
     assert (report.num_added, report.num_unchanged) == (1, 3)
     assert contents(empty, "ben") == ["Ben has a dog."]
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from conftest import ReadingModel, WordEncoder
+from langgraph_memskill.memory import MemSkillMemory
+
+def slowly(done, total):
+    print(done, flush=True)
+    time.sleep(0.002)
+
+with MemSkillMemory.open(sys.argv[1], ReadingModel(), encoder=WordEncoder()) as memory:
+    memory.load(sys.argv[2], on_progress=slowly)
+"""
+
+
+@pytest.mark.parametrize("kill_at", [10, 230, 790])
+def test_a_kill_in_the_middle_of_a_load(
+    tmp_path: Path, make_memory: Make, model: Any, encoder: Any, kill_at: int
+) -> None:
+    memory = make_memory(store=InMemoryStore())
+    for n in range(800):
+        memory.save(f"Ann wrote letter {n}", user_id=f"u{n // 300}")
+    memory.export(tmp_path / "m.jsonl")
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "m"), str(tmp_path / "m.jsonl")]
+    tests = str(Path(__file__).parent)
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": tests}
+    ) as process:
+        assert process.stdout is not None
+        while int(process.stdout.readline()) < kill_at:
+            pass
+        process.send_signal(signal.SIGKILL)
+    with MemSkillMemory.open(tmp_path / "m", model, encoder=encoder) as folder:
+        assert folder.check_memories().problems == ()
+        report = folder.load(tmp_path / "m.jsonl")
+        assert report.num_added + report.num_unchanged == 800
+        for user in ("u0", "u1", "u2"):
+            assert state(folder, user) == state(memory, user)
+        assert folder.check_memories().problems == ()
 
 
 def test_another_embedding_model_embeds_anew(

@@ -106,6 +106,17 @@ def test_memories_of_this_package_keep_their_life(
     assert found.created_at == saved.created_at
 
 
+def test_values_that_are_no_json(memory: MemSkillMemory) -> None:
+    store = InMemoryStore()
+    store.put(LANGMEM, "k", {"text": "Ann sings.", "at": datetime(2025, 5, 5), ("a", 1): {2}})
+    store.put(LANGMEM, "l", {"at": datetime(2025, 5, 5), 5: {2, 3}})
+    assert memory.import_store(store, LANGMEM, user_id="ann").num_added == 2
+    found = by_id(memory)
+    assert found["k"].content == "Ann sings."
+    assert "('a', 1)" in (found["k"].sources[0].details or "")
+    assert found["l"].content == 'at: "2025-05-05 00:00:00"; 5: "{2, 3}"'
+
+
 def test_the_wrong_namespace_is_empty(memory: MemSkillMemory, langmem: InMemoryStore) -> None:
     report = memory.import_store(langmem, ("memories",), user_id="ann")
     assert report.num_added == 0

@@ -47,7 +47,7 @@ def imported_memory(
     source = Source(
         span_id=f"{origin}/{memory_id}",
         time=created_at.isoformat(),
-        details=json.dumps(details, ensure_ascii=False, sort_keys=True, default=str),
+        details=_as_json(details),
     )
     return FileEntry(
         memory=Memory(
@@ -60,6 +60,13 @@ def imported_memory(
             history=tuple(history),
         )
     )
+
+
+def _as_json(details: Any) -> str:
+    try:
+        return json.dumps(details, ensure_ascii=False, default=str)
+    except (TypeError, ValueError):  # keys that are no texts, or a value that holds itself
+        return json.dumps(repr(details), ensure_ascii=False)
 
 
 def text_of(value: Mapping[str, Any]) -> str:
@@ -84,7 +91,7 @@ def _in_words(value: Any) -> str:
         return value.strip()
     if isinstance(value, list) and all(isinstance(one, str | int | float) for one in value):
         return ", ".join(map(str, value))
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return _as_json(value)
 
 
 def time_of(value: Any) -> datetime | None:

@@ -149,7 +149,7 @@ def _document(path: Path) -> Any:
             f"the file {str(path)!r} cannot be read: {error.strerror or error}. Name an existing "
             "file"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is no JSON file: {error}. Save what get_all() returns") from error
 
 

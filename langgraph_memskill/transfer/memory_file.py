@@ -211,7 +211,7 @@ class MemoryFile:
     def _document(self, number: int, line: bytes) -> Document:
         try:
             document = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             what = (
                 "it was cut off here" if not line.endswith(b"\n") else f"this is no JSON: {error}"
             )

@@ -167,10 +167,13 @@ def test_sealing_again_without_an_edit_is_right(path: Path) -> None:
     assert resealed(lines) == path.read_bytes()
 
 
-@pytest.mark.parametrize("content", [b"", b"hello\n", b"[1]\n", b'{"a": 1}\n', b"\xff\xfe\n"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"hello\n", b"[1]\n", b'{"a": 1}\n', b"\xff\xfe\n", b"[" * 100_000],
+)
 def test_another_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x").write_bytes(content)
-    with pytest.raises(DataError, match=r"x, line 1: this is no|was cut off"):
+    with pytest.raises(DataError, match=r"x, line 1: (this is no|it was cut)|was cut off"):
         checked(tmp_path / "x")
 
 
