@@ -15,6 +15,7 @@ from langgraph.store.base import BaseStore, GetOp, Item, Op
 from langgraph_memskill.errors import ConfigError
 from langgraph_memskill.namespaces import Namespace
 from langgraph_memskill.records import (
+    OUTDATED,
     ActionType,
     FailedSpan,
     MemoryAction,
@@ -26,6 +27,7 @@ from langgraph_memskill.records import (
 )
 from langgraph_memskill.state import ConstructionState, StepEvent, dump_all, load, load_all
 from langgraph_memskill.stores.items import memory_of
+from langgraph_memskill.stores.outdated import OVERTAKEN
 from langgraph_memskill.stores.pending import PendingSpans
 from langgraph_memskill.threads import THREAD_KEY, current_thread_id
 
@@ -45,6 +47,8 @@ class ConstructionRuns:
     graph: CompiledStateGraph[Any, Any, Any, Any]
     store: BaseStore
     pending: PendingSpans
+    rereads: int = 2
+    """How often spans are read once more at once if somebody else changed their memories."""
 
     def run(
         self,
@@ -72,6 +76,44 @@ class ConstructionRuns:
             ConfigError: If the set-up is wrong.
             Exception: What broke the run off, if the retry queue cannot be written either.
         """
+        result = self._run(spans, namespace, episode_id, config, on_step)
+        for _ in range(self.rereads):
+            if not (overtaken := _overtaken(result)):
+                break
+            unread = [entry.span for entry in overtaken]
+            again = self._run(unread, namespace, episode_id, config, on_step)
+            self.pending.remove(_done(overtaken, again.failed))
+            result = _read_again(result, again)
+        return result
+
+    async def arun(
+        self,
+        spans: Sequence[Span],
+        namespace: Namespace,
+        *,
+        episode_id: str,
+        config: RunnableConfig | None = None,
+        on_step: OnStep | None = None,
+    ) -> RememberResult:
+        """Like `run`, without blocking the event loop."""
+        result = await self._arun(spans, namespace, episode_id, config, on_step)
+        for _ in range(self.rereads):
+            if not (overtaken := _overtaken(result)):
+                break
+            unread = [entry.span for entry in overtaken]
+            again = await self._arun(unread, namespace, episode_id, config, on_step)
+            await self.pending.aremove(_done(overtaken, again.failed))
+            result = _read_again(result, again)
+        return result
+
+    def _run(
+        self,
+        spans: Sequence[Span],
+        namespace: Namespace,
+        episode_id: str,
+        config: RunnableConfig | None,
+        on_step: OnStep | None,
+    ) -> RememberResult:
         final: ConstructionState = {}
         state = _input(spans, namespace, episode_id)
         failures: list[Exception] = []
@@ -84,16 +126,14 @@ class ConstructionRuns:
             found = self.store.batch(_reads(final, namespace))
         return _result(episode_id, final, found, unread)
 
-    async def arun(
+    async def _arun(
         self,
         spans: Sequence[Span],
         namespace: Namespace,
-        *,
         episode_id: str,
-        config: RunnableConfig | None = None,
-        on_step: OnStep | None = None,
+        config: RunnableConfig | None,
+        on_step: OnStep | None,
     ) -> RememberResult:
-        """Like `run`, without blocking the event loop."""
         final: ConstructionState = {}
         state = _input(spans, namespace, episode_id)
         failures: list[Exception] = []
@@ -273,6 +313,23 @@ def _again(waiting: Sequence[FailedSpan], result: RememberResult) -> list[Failed
 def _done(waiting: Sequence[FailedSpan], again: Sequence[FailedSpan]) -> list[FailedSpan]:
     failed = {entry.span.id for entry in again}
     return [entry for entry in waiting if entry.span.id not in failed]
+
+
+def _overtaken(result: RememberResult) -> list[FailedSpan]:
+    return [entry for entry in result.failed if entry.reason.startswith(OUTDATED)]
+
+
+def _read_again(before: RememberResult, again: RememberResult) -> RememberResult:
+    both = _together([before, again])
+    memories = {memory.id: memory for memory in both.memories}
+    left = [entry for entry in before.failed if not entry.reason.startswith(OUTDATED)]
+    rejected = [entry for entry in before.rejected if entry.reason != OVERTAKEN]
+    return replace(
+        both,
+        memories=tuple(memories.values()),
+        failed=(*left, *again.failed),
+        rejected=(*rejected, *again.rejected),
+    )
 
 
 def _together(results: Sequence[RememberResult]) -> RememberResult:
