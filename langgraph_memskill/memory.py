@@ -365,7 +365,7 @@ class MemSkillMemory(StoredMemories):
 
     def tools(self) -> list[BaseTool]:
         """The tools `search_memory` and `save_memory`, for agents that decide themselves."""
-        return build_tools(self)
+        return build_tools(self, merge=self.settings.merge_duplicates)
 
     def recall_node(self, **options: Any) -> RecallMessagesNode:
         """A node for a StateGraph over messages; options: see `RecallMessagesNode`."""

@@ -74,7 +74,7 @@ class NamespaceTemplate:
 
     def matches(self, namespace: Namespace) -> bool:
         """Whether a namespace is one that this template can resolve to."""
-        if len(namespace) != len(self.labels):
+        if len(namespace) != len(self.labels) or namespace[0] in _RESERVED_FIRST_LABELS:
             return False
         return all(
             re.fullmatch(_pattern(label), given, re.DOTALL)

@@ -16,7 +16,12 @@ from langgraph_memskill.memory_changes import MemoryChanges
 from langgraph_memskill.memory_checks import MemoryChecks
 from langgraph_memskill.memory_lifetimes import MemoryLifetimes
 from langgraph_memskill.memory_transfer import MemoryTransfer
-from langgraph_memskill.namespaces import Namespace, NamespaceTemplate, current_runtime
+from langgraph_memskill.namespaces import (
+    INTERNAL_LABEL,
+    Namespace,
+    NamespaceTemplate,
+    current_runtime,
+)
 from langgraph_memskill.records import ActionType, Memory, MemoryAction
 from langgraph_memskill.stores.applying import Applied, Cause, MemoryWriter
 from langgraph_memskill.stores.changes import ChangeLog
@@ -45,6 +50,7 @@ from langgraph_memskill.stores.tombstones import (
 )
 from langgraph_memskill.threads import current_thread_id
 from langgraph_memskill.traces.recording import RewardRecorder
+from langgraph_memskill.writing.duplicates import DuplicateMerger
 from langgraph_memskill.writing.memory_usage import MemoryUsage
 
 _ALL_NAMESPACES = 1_000_000
@@ -191,6 +197,7 @@ class StoredMemories(MemoryChanges, MemoryChecks, MemoryLifetimes, MemoryTransfe
         memory_id: str | None = None,
         user_id: str | int | None = None,
         scope: Mapping[str, object] | None = None,
+        merge: bool = False,
     ) -> Memory:
         """Write a memory as it is, without a model.
 
@@ -199,6 +206,7 @@ class StoredMemories(MemoryChanges, MemoryChecks, MemoryLifetimes, MemoryTransfe
             memory_id: An existing memory to change; None makes a new one.
             user_id: Whose memory.
             scope: Values of the namespace's other placeholders.
+            merge: Whether a memory that says the same already is taken instead of a new one.
 
         Returns:
             The memory as it is now.
@@ -208,7 +216,10 @@ class StoredMemories(MemoryChanges, MemoryChecks, MemoryLifetimes, MemoryTransfe
             MemoryNotFoundError: If `memory_id` names none.
         """
         namespace, action = self.namespace_for(user_id, scope), _saving(content, memory_id)
-        return _saved(self._writer.apply(namespace, [action], _cause("tool")), action)
+        merger = DuplicateMerger(self._search) if merge else None
+        return _saved(
+            self._writer.apply(namespace, [action], _cause("tool"), merger=merger), action
+        )
 
     async def asave(
         self,
@@ -217,10 +228,14 @@ class StoredMemories(MemoryChanges, MemoryChecks, MemoryLifetimes, MemoryTransfe
         memory_id: str | None = None,
         user_id: str | int | None = None,
         scope: Mapping[str, object] | None = None,
+        merge: bool = False,
     ) -> Memory:
         """Like `save`, without blocking the event loop."""
         namespace, action = self.namespace_for(user_id, scope), _saving(content, memory_id)
-        return _saved(await self._writer.aapply(namespace, [action], _cause("tool")), action)
+        merger = DuplicateMerger(self._search) if merge else None
+        return _saved(
+            await self._writer.aapply(namespace, [action], _cause("tool"), merger=merger), action
+        )
 
     def forget(self, memory_id: str, *, user_id: str | int | None = None) -> MemoryAction:
         """Delete a memory; its history stays readable.
@@ -329,7 +344,7 @@ class StoredMemories(MemoryChanges, MemoryChecks, MemoryLifetimes, MemoryTransfe
         if places is None:
             prefix = self.namespace.literal_prefix
             places = self.store.list_namespaces(prefix=prefix or None, limit=_ALL_NAMESPACES)
-        live = [GetOp(place, memory_id) for place in places]
+        live = [GetOp(place, memory_id) for place in places if place[0] != INTERNAL_LABEL]
         return _first(self.store.batch([*live, *lookups]), memory_id)
 
     async def _afind(
@@ -340,7 +355,7 @@ class StoredMemories(MemoryChanges, MemoryChecks, MemoryLifetimes, MemoryTransfe
         if places is None:
             prefix = self.namespace.literal_prefix
             places = await self.store.alist_namespaces(prefix=prefix or None, limit=_ALL_NAMESPACES)
-        live = [GetOp(place, memory_id) for place in places]
+        live = [GetOp(place, memory_id) for place in places if place[0] != INTERNAL_LABEL]
         return _first(await self.store.abatch([*live, *lookups]), memory_id)
 
     def _known_places(self, user_id: str | int | None) -> list[Namespace] | None:

@@ -22,11 +22,13 @@ class ToolMemory(Protocol):
         """Find memories without blocking the event loop."""
         ...
 
-    def save(self, content: str, *, memory_id: str | None = None) -> Memory:
+    def save(self, content: str, *, memory_id: str | None = None, merge: bool = False) -> Memory:
         """Write a memory."""
         ...
 
-    async def asave(self, content: str, *, memory_id: str | None = None) -> Memory:
+    async def asave(
+        self, content: str, *, memory_id: str | None = None, merge: bool = False
+    ) -> Memory:
         """Write a memory without blocking the event loop."""
         ...
 
@@ -51,13 +53,14 @@ class SaveInput(BaseModel):
     )
 
 
-def build_tools(memory: ToolMemory) -> list[BaseTool]:
+def build_tools(memory: ToolMemory, *, merge: bool = True) -> list[BaseTool]:
     """Make the tools `search_memory` and `save_memory`.
 
     The user is taken from the run: its context, its authenticated user, or its config.
 
     Args:
         memory: The memory to work on.
+        merge: Whether saving what a note says already gives that note instead of a new one.
 
     Returns:
         The two tools, each sync and async.
@@ -73,11 +76,11 @@ def build_tools(memory: ToolMemory) -> list[BaseTool]:
 
     def save(content: str, memory_id: str | None = None) -> str:
         with _told_to_the_model():
-            return _receipt(memory.save(content, memory_id=memory_id))
+            return _receipt(memory.save(content, memory_id=memory_id, merge=merge))
 
     async def asave(content: str, memory_id: str | None = None) -> str:
         with _told_to_the_model():
-            return _receipt(await memory.asave(content, memory_id=memory_id))
+            return _receipt(await memory.asave(content, memory_id=memory_id, merge=merge))
 
     return [
         StructuredTool.from_function(

@@ -268,6 +268,7 @@ def test_the_tools_search_and_save_for_the_user_of_the_run(make_memory: Make) ->
     assert "did not work" in call("save_memory", "bob", content="x", memory_id=tea.id)
     assert "Noted" in call("save_memory", "ann", content="Ann likes milk", memory_id=tea.id)
     assert "did not work" in call("save_memory", "ann", content="  ")
+    assert tea.id in call("save_memory", "ann", content="Ann likes milk.")
     assert [m.content for m in memory.memories(user_id="ann")] == ["Ann likes milk"]
 
 

@@ -28,7 +28,7 @@ from langgraph_memskill.cli.options import (
     RecordTextsOption,
     UserOption,
     open_memory,
-    recording_settings,
+    run_settings,
 )
 from langgraph_memskill.cli.screen import Screen, counted, printable
 from langgraph_memskill.cli.short_ids import full_id
@@ -80,7 +80,7 @@ def chat(
     """Chat with a model that remembers you. With --json, one line of JSON a reply."""
     screen = Screen(as_json=as_json)
     place = Place(folder=folder, user=user, encoder=encoder)
-    settings = recording_settings(record=record, texts=record_texts, explore=explore)
+    settings = run_settings(record=record, texts=record_texts, explore=explore)
     with open_memory(place, model, screen, create=True, settings=settings) as memory:
         from langgraph_memskill.models import model_name
 

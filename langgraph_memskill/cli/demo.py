@@ -121,7 +121,9 @@ class _Show:
             Text(f"{place}  {printable(span.time or '')}", style="dim"),
             *(indented(Text(_said(turn))) for turn in span.turns),
             indented(skills_line(event.selection)),
-            indented(action_lines(event.actions, event.rejected, event.failure)),
+            indented(
+                action_lines(event.actions, event.rejected, event.failure, gated=event.is_gated)
+            ),
             "",
         )
 

@@ -10,6 +10,7 @@ from langgraph_memskill.cli import (
     memory_doctor,
     memory_files,
     memory_reembedding,
+    memory_usage,
 )
 from langgraph_memskill.cli.options import (
     DEFAULT_FOLDER,
@@ -111,3 +112,4 @@ app.command("export")(memory_files.export_memories)
 app.command("import")(memory_files.import_memories)
 app.command("doctor")(memory_doctor.doctor)
 app.command("reembed")(memory_reembedding.reembed)
+app.command("usage")(memory_usage.usage)

@@ -67,6 +67,14 @@ ExploreOption = Annotated[
         "best, so that the recorded traces show how other choices fare.",
     ),
 ]
+MaxCallsOption = Annotated[
+    int | None,
+    typer.Option(min=0, help="Model calls for each text or conversation at most; the rest waits."),
+]
+MaxTokensOption = Annotated[
+    int | None,
+    typer.Option(min=0, help="Tokens for each text or conversation; the call in progress ends."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
@@ -140,11 +148,24 @@ def open_memory(
             memory.close()
 
 
-def recording_settings(*, record: bool, texts: bool, explore: bool) -> "Settings":
-    """The settings that the recording options ask for."""
-    from langgraph_memskill.settings import Settings
+def run_settings(
+    *,
+    record: bool = False,
+    texts: bool = False,
+    explore: bool = False,
+    max_calls: int | None = None,
+    max_tokens: int | None = None,
+) -> "Settings":
+    """The settings that the options ask for; what a user's calls cost is counted in any case."""
+    from langgraph_memskill.settings import Budget, Settings
 
-    return Settings(record_traces=record or texts, keep_trace_texts=texts, explore=explore)
+    limit = Budget(calls=max_calls, tokens=max_tokens, per="run")
+    return Settings(
+        record_traces=record or texts,
+        keep_trace_texts=texts,
+        explore=explore,
+        budgets=(Budget(per="user"), limit),
+    )
 
 
 @contextmanager

@@ -14,13 +14,15 @@ from langgraph_memskill.cli.options import (
     ExploreOption,
     FolderOption,
     JsonOption,
+    MaxCallsOption,
+    MaxTokensOption,
     ModelOption,
     Place,
     RecordOption,
     RecordTextsOption,
     UserOption,
     open_memory,
-    recording_settings,
+    run_settings,
 )
 from langgraph_memskill.cli.screen import OnProgress, Screen, counted
 from langgraph_memskill.errors import ConfigError
@@ -52,6 +54,8 @@ def remember(
             show_default="today",
         ),
     ] = None,
+    max_calls: MaxCallsOption = None,
+    max_tokens: MaxTokensOption = None,
     folder: FolderOption = DEFAULT_FOLDER,
     user: UserOption = DEFAULT_USER,
     model: ModelOption = None,
@@ -63,12 +67,18 @@ def remember(
 ) -> None:
     """Read text or conversations and keep what is worth remembering."""
     screen = Screen(as_json=as_json)
+    settings = run_settings(
+        record=record,
+        texts=record_texts,
+        explore=explore,
+        max_calls=max_calls,
+        max_tokens=max_tokens,
+    )
     readings = read_inputs(text, file or [], conversation)
     if time is not None and any(reading.has_dates for reading in readings):
         raise ConfigError("--time does not go with a LoCoMo file: its sessions have their dates")
     place = Place(folder=folder, user=user, encoder=encoder)
     results: list[RememberResult] = []
-    settings = recording_settings(record=record, texts=record_texts, explore=explore)
     with open_memory(place, model, screen, create=True, settings=settings) as memory:
         for reading in readings:
             screen.show(*_heading(reading, len(readings)))
@@ -88,6 +98,8 @@ def remember(
 
 
 def retry(
+    max_calls: MaxCallsOption = None,
+    max_tokens: MaxTokensOption = None,
     folder: FolderOption = DEFAULT_FOLDER,
     user: UserOption = DEFAULT_USER,
     model: ModelOption = None,
@@ -97,7 +109,8 @@ def retry(
     """Try again what could not be remembered."""
     screen = Screen(as_json=as_json)
     place = Place(folder=folder, user=user, encoder=encoder)
-    with open_memory(place, model, screen) as memory:
+    settings = run_settings(max_calls=max_calls, max_tokens=max_tokens)
+    with open_memory(place, model, screen, settings=settings) as memory:
         waiting = memory.failed(user_id=user)
         if not waiting:
             screen.show("Nothing waits for a retry.")
@@ -116,7 +129,9 @@ def _show_steps(screen: Screen, advance: OnProgress) -> "OnStep":
 
     def on_step(event: "StepEvent") -> None:
         advance("remembering", event.span_index + 1, event.num_spans)
-        screen.show(action_lines(event.actions, event.rejected, event.failure))
+        screen.show(
+            action_lines(event.actions, event.rejected, event.failure, gated=event.is_gated)
+        )
 
     return on_step
 
@@ -138,6 +153,8 @@ def _report(screen: Screen, names: list[str], results: "list[RememberResult]") -
     words = [counted(changed, "change")]
     words += [f"{rejected} rejected"] if rejected else []
     words += [f"{counted(len(failed), 'span')} failed"] if failed else []
+    gated = sum(result.num_gated for result in results)
+    words += [f"{counted(gated, 'span')} passed over"] if gated else []
     screen.show(Text(", ".join(words), style="dim"))
     if failed:
         screen.show(failed_lines(failed))

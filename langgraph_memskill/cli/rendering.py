@@ -42,7 +42,7 @@ def indented(renderable: RenderableType, columns: int = 2) -> Padding:
 def skills_line(selection: Selection) -> Text:
     """The picked skills, each with its probability among all candidates."""
     chances = dict(zip(selection.candidates, selection.probabilities, strict=True))
-    line = Text("skills ", style="dim")
+    line = Text("skills " if selection.skills else "no skills", style="dim")
     for position, name in enumerate(selection.skills):
         line.append(", " if position else "", style="dim")
         line.append(printable(name), style="cyan")
@@ -54,19 +54,27 @@ def action_lines(
     actions: Sequence[MemoryAction],
     rejected: Sequence[RejectedAction],
     failure: str | None,
+    *,
+    gated: bool = False,
 ) -> Group:
-    """What came of one span: its actions, what was rejected, or why it failed."""
+    """What came of one span: its actions, what was rejected, why it failed or was passed over."""
     rows: list[RenderableType] = [_action_row(action) for action in actions]
     rows += [_rejected_row(entry) for entry in rejected]
     if failure is not None:
         rows.append(_row("!", "red", Text(f"failed: {one_line(failure, 300)}", style="red")))
-    return Group(*rows or [_row("·", "dim", Text("nothing worth remembering", style="dim"))])
+    nothing = (
+        "small talk: passed over without a model call" if gated else "nothing worth remembering"
+    )
+    return Group(*rows or [_row("·", "dim", Text(nothing, style="dim"))])
 
 
 def _action_row(action: MemoryAction) -> RenderableType:
     mark, style = _MARKS[action.type]
     text = Text()
-    if action.previous is not None:
+    if action.type is ActionType.UPDATE and action.previous == action.content:
+        mark, style = "=", "dim"
+        text.append("known already: ", style="dim")
+    elif action.previous is not None:
         struck = "dim" if action.type is ActionType.UPDATE else "red strike"
         text.append(printable(action.previous), style=struck)
         text.append(" → " if action.type is ActionType.UPDATE else "", style="dim")

@@ -88,23 +88,17 @@ class BudgetKeeper:
         """Like `take`, without blocking the event loop."""
         return await self._achange(store, namespace, self._take) if self._of_user else None
 
-    def add(self, store: BaseStore, namespace: Namespace, usage: Usage) -> None:
-        """Count calls that no budget was asked for, such as the one that answers a question."""
-        if self._of_user:
-            self._change(store, namespace, lambda before: (_more(before, usage), None))
-
-    async def aadd(self, store: BaseStore, namespace: Namespace, usage: Usage) -> None:
-        """Like `add`, without blocking the event loop."""
-        if self._of_user:
-            await self._achange(store, namespace, lambda before: (_more(before, usage), None))
-
     def add_tokens(self, store: BaseStore, namespace: Namespace, usage: Usage) -> None:
         """Count what a call took that `take` has counted already."""
-        self.add(store, namespace, replace(usage, calls=0))
+        if self._of_user:
+            more = replace(usage, calls=0)
+            self._change(store, namespace, lambda before: (_more(before, more), None))
 
     async def aadd_tokens(self, store: BaseStore, namespace: Namespace, usage: Usage) -> None:
         """Like `add_tokens`, without blocking the event loop."""
-        await self.aadd(store, namespace, replace(usage, calls=0))
+        if self._of_user:
+            more = replace(usage, calls=0)
+            await self._achange(store, namespace, lambda before: (_more(before, more), None))
 
     def _user_reason(self, usage: UserUsage) -> str | None:
         for budget in self._of_user:

@@ -200,3 +200,47 @@ def test_recording_and_rewarding_later(run: Run, fakes: object) -> None:
     assert (shown["rewards"]["mean"], shown["selectors"]) == (0.25, {"similarity": 1})
     assert run("feedback", episode, "much").exit_code == 1
     assert run("feedback", episode, "nan").exit_code == 1
+
+
+def test_small_talk_is_shown_as_passed_over(run: Run, fakes: Any) -> None:
+    done = run("remember", "Hi! Thanks a lot!")
+    first, last = done.stdout.splitlines()
+    assert first.endswith("small talk: passed over without a model call")
+    assert last == "0 changes, 1 span passed over"
+
+
+def test_what_is_known_already_is_shown_as_such(run: Run, fakes: Any) -> None:
+    for _ in range(2):
+        done = run("remember", "remember the cat is grey")
+    assert done.stdout.startswith("= known already: the cat is grey")
+    assert contents(run) == ["the cat is grey"]
+
+
+def test_calls_are_limited_and_the_rest_waits(run: Run, fakes: Any) -> None:
+    messages = [
+        {"role": role, "content": text}
+        for n in range(3)
+        for role, text in (("user", f"remember fact {n}"), ("assistant", "Noted."))
+    ]
+    Path("chat.json").write_text(json.dumps(messages), encoding="utf-8")
+    done = run("remember", "--file", "chat.json", "--max-calls", "2", "--json")
+    assert done.exit_code == 1
+    [result] = json.loads(done.stdout)["results"]
+    assert result["usage"]["calls"] == 2
+    assert [f["reason"] for f in result["failed"]] == [
+        "budget: 2 of 2 calls for this run are used up"
+    ]
+    assert run("retry", "--max-tokens", "100000").exit_code == 0
+    assert contents(run) == ["fact 0", "fact 1", "fact 2"]
+
+
+def test_usage_is_counted_for_each_user(run: Run, fakes: Any) -> None:
+    run("remember", "remember the cat is grey", "--user", "ann")
+    run("remember", "thanks!", "--user", "ann")
+    spent = json.loads(run("memories", "usage", "--user", "ann", "--json").stdout)
+    assert spent["total"]["calls"] == 1
+    assert [day["calls"] for day in spent["days"].values()] == [1]
+    shown = run("memories", "usage", "--user", "ann").stdout
+    assert "prompt tokens" in shown
+    assert "estimated" in shown
+    assert "No calls are counted" in run("memories", "usage", "--user", "bob").stdout

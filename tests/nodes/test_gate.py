@@ -94,3 +94,32 @@ def test_a_thread_moves_on_past_small_talk(make_memory: Make, model: Any) -> Non
     request = read_extraction(prompt)
     assert request is not None
     assert request.span_text == "user: remember tea"
+
+
+@pytest.mark.parametrize("twin", ["sync", "async"])
+async def test_a_gate_of_the_applications_own(make_memory: Make, model: Any, twin: str) -> None:
+    gate = lambda span: "#secret" in span.text  # noqa: E731
+    memory = make_memory(settings=Settings(gate=gate))
+    content = spans("hi!", "remember one #secret", "remember two")
+    if twin == "sync":
+        result = memory.remember(content, user_id="u")
+    else:
+        result = await memory.aremember(content, user_id="u")
+    assert [a.content for a in result.actions] == ["two"]
+    assert result.num_gated == 1
+    assert len(model.prompts) == 2  # also for the greeting
+
+
+def test_a_gate_that_fails_keeps_the_spans(make_memory: Make) -> None:
+    def gate(span: Span) -> bool:
+        raise RuntimeError("no rule for this")
+
+    memory = make_memory(settings=Settings(gate=gate))
+    result = memory.remember("remember one", user_id="u")
+    assert "no rule for this" in result.failed[0].reason
+
+
+def test_a_gate_that_cannot_make_up_its_mind_ends(make_memory: Make) -> None:
+    answers = iter([False, True] * 50)
+    memory = make_memory(settings=Settings(gate=lambda _: next(answers)))
+    assert len(memory.remember(spans(*MIXED), user_id="u").selections) == len(MIXED)

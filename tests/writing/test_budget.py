@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from langchain_core.outputs import ChatResult
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 
-from langgraph_memskill.errors import ConfigError
+from langgraph_memskill.errors import ConfigError, MemoryNotFoundError
 from langgraph_memskill.memory import MemSkillMemory
 from langgraph_memskill.records import UNPAID, Span, Usage
 from langgraph_memskill.settings import Budget, Settings
@@ -298,3 +299,49 @@ def test_budgets_out_of_range_are_refused(bad: dict[str, Any]) -> None:
 def test_settings_of_the_writing_out_of_range_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(bad))):
         Settings(**bad)
+
+
+def test_the_result_says_what_the_run_cost_and_the_memory_what_the_user_did(
+    make_memory: Make,
+) -> None:
+    memory = make_memory(settings=with_budgets(Budget(per="user")))
+    first = memory.remember(spans(2), user_id="u").usage
+    second = asyncio.run(memory.aremember(spans(1), user_id="u")).usage
+    assert (first.calls, second.calls) == (2, 1)
+    assert memory.usage(user_id="u").total == first + second
+    assert asyncio.run(memory.ausage(user_id="u")) == memory.usage(user_id="u")
+    assert memory.usage(user_id="v").total == Usage()
+
+
+def test_retries_are_counted_once_each(make_memory: Make, model: Any) -> None:
+    memory = make_memory(settings=with_budgets(Budget(per="user"), model_attempts=1))
+    model.failures = 1
+    failed = memory.remember(spans(1), user_id="u")
+    again = memory.retry_failed(user_id="u")
+    assert (failed.usage.calls, again.usage.calls) == (1, 1)
+    assert memory.usage(user_id="u").total.calls == 2
+
+
+def test_the_background_writer_keeps_to_the_budget(make_memory: Make, model: Any) -> None:
+    memory = make_memory(settings=with_budgets(Budget(calls=1, per="user")))
+    for number in range(3):
+        memory.remember_later(f"remember fact {number}", PLACE)
+        assert memory.flush(30)
+    assert len(model.prompts) == 1
+    assert contents(memory) == ["fact 0"]
+    assert [f.reason.partition(":")[0] for f in memory.failed()] == [UNPAID] * 2
+
+
+@pytest.mark.parametrize("template", [("memories", "{user_id}"), ("{org}", "{user_id}")])
+def test_usage_is_no_memory(make_memory: Make, tmp_path: Path, template: tuple[str, ...]) -> None:
+    memory = make_memory(settings=with_budgets(Budget(per="user")), namespace=template)
+    for org, user in (("acme", "u"), ("memskill", "usage")):
+        memory.remember("remember tea", user_id=user, scope={"org": org})
+        assert [m.content for m in memory.memories(user_id=user, scope={"org": org})] == ["tea"]
+        found = memory.recall("calls and tokens", user_id=user, scope={"org": org})
+        assert [m.content for m in found] == ["tea"]
+    [*items] = memory.store.search(("memskill", "usage"))
+    with pytest.raises(MemoryNotFoundError):
+        memory.get(items[0].key)
+    memory.export(tmp_path / "all.jsonl")
+    assert "input_tokens" not in (tmp_path / "all.jsonl").read_text(encoding="utf-8")
