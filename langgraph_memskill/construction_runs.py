@@ -48,7 +48,8 @@ class ConstructionRuns:
     store: BaseStore
     pending: PendingSpans
     rereads: int = 2
-    """How often spans are read once more at once if somebody else changed their memories."""
+    """How often spans are read once more at once if somebody else changed their memories; 0 where
+    runs have a budget, for each reading is a run that begins to count anew."""
 
     def run(
         self,

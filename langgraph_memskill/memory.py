@@ -118,12 +118,11 @@ class MemSkillMemory(StoredMemories):
             checkpointer=False,
         )
         self._pending = PendingSpans(self.store)
-        limits_runs = any(budget.per == "run" for budget in self.settings.budgets)
         self._runs = ConstructionRuns(
             graph=self._graph,
             store=self.store,
             pending=self._pending,
-            rereads=0 if limits_runs else 2,  # a second run must not begin to count anew
+            rereads=0 if any(b.per == "run" for b in self.settings.budgets) else 2,
         )
         self._background = BackgroundWriter(self._drain_queued)
         if store is None:
