@@ -164,7 +164,7 @@ def run_settings(
         record_traces=record or texts,
         keep_trace_texts=texts,
         explore=explore,
-        budgets=(Budget(per="user"), limit),
+        budgets=(Budget(per="user"), *[limit] * (limit != Budget())),
     )
 
 
