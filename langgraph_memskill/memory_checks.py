@@ -57,7 +57,8 @@ class MemoryChecks(ABC):
         Junk is deleted, duplicates become one memory with the sources of all, the log is told what
         the store has, stray tombstones, orphans and expired items are removed. Contradictions and
         damage are left to a person, and so is what has changed since the check. The changes of
-        memories have the cause "doctor" and one run id, which `undo` takes back.
+        memories have the cause "doctor" and one run id, which `undo` takes back. On a Chroma server
+        no other process should write meanwhile: what it has begun to write looks like an orphan.
 
         Args:
             check: What `check_memories` gave.

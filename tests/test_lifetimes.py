@@ -161,10 +161,11 @@ def test_the_doctor_finds_what_was_swept_by_others(memory: MemSkillMemory, hands
     hands.move(11)
     store = memory.store
     assert isinstance(store, ChromaStore)
-    assert [f.kind for f in memory.check_memories().findings] == ["vanished", "expired"]
+    assert [f.kind for f in memory.check_memories().findings] == ["expired", "expired"]
     store.sweep_ttl()
     check = memory.check_memories()
-    assert [f.kind for f in check.findings] == ["vanished"]
+    [finding] = check.findings
+    assert (finding.kind, finding.memory_ids, finding.is_problem) == ("expired", (saved.id,), False)
     memory.repair_memories(check)
     assert memory.check_memories().findings == ()
     assert memory.changes(memory_id=saved.id)[-1].cause == "ttl"

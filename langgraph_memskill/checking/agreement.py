@@ -16,6 +16,7 @@ def find_disagreements(
     last: Mapping[str, Change],
     *,
     is_complete: bool,
+    may_expire: bool,
 ) -> list[Finding]:
     """Compare the memories of a namespace with their last changes.
 
@@ -25,6 +26,7 @@ def find_disagreements(
         deleted: Its deleted ones.
         last: The newest logged change of each memory.
         is_complete: Whether the log is older than the memories; one in memory is not.
+        may_expire: Whether memories of the store expire.
     """
     found: list[Finding] = []
     present = {memory.id for memory in live}
@@ -53,7 +55,7 @@ def find_disagreements(
             found.append(_unlogged(memory))
     found += [
         Finding(
-            kind=FindingKind.VANISHED,
+            kind=FindingKind.EXPIRED if may_expire else FindingKind.VANISHED,
             what="it is in the log, but no longer in the store: it expired, or others deleted it",
             namespace=namespace,
             memory_ids=(memory_id,),

@@ -1,6 +1,7 @@
 """A check of all memories, or of one user's. It changes nothing."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from langgraph_memskill.checking.agreement import find_disagreements
 from langgraph_memskill.checking.contradictions import find_contradictions
@@ -60,13 +61,7 @@ def _check_user(
     live: Sequence[Memory],
     dead: Sequence[Memory],
 ) -> list[Finding]:
-    findings = find_disagreements(
-        namespace,
-        live,
-        dead,
-        writer.log.last(namespace),
-        is_complete=writer.log.path is not None,
-    )
+    findings = _disagreements(writer, namespace, live, dead)
     sound: list[Memory] = []
     for memory in live:
         if reason := junk_reason(memory.content):
@@ -89,6 +84,25 @@ def _check_user(
     findings += find_contradictions(distinct, encoder)
     findings += [_foreign(memory) for memory in live if not memory.history]
     return findings
+
+
+def _disagreements(
+    writer: MemoryWriter, namespace: Namespace, live: Sequence[Memory], dead: Sequence[Memory]
+) -> list[Finding]:
+    compare = partial(
+        find_disagreements,
+        is_complete=writer.log.path is not None,
+        may_expire=(writer.store.ttl_config or {}).get("default_ttl") is not None,
+    )
+    suspects = compare(namespace, live, dead, writer.log.last(namespace))
+    ids = list(dict.fromkeys(key for finding in suspects for key in finding.memory_ids))
+    if not ids:
+        return []
+    # Somebody may have written since the memories were read: the few are read again, undisturbed.
+    with writer.hold(namespace):
+        state = state_of(ids, writer.store.batch(reads(namespace, ids)))
+        last = writer.log.look(namespace, ids).last
+    return compare(namespace, list(state.live.values()), list(state.deleted.values()), last)
 
 
 def _foreign(memory: Memory) -> Finding:

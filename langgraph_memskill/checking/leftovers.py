@@ -24,12 +24,6 @@ def find_leftovers(
         log: Its change log.
         template: The namespaces of this memory.
     """
-    if num := log.num_pending():
-        yield Finding(
-            kind=FindingKind.PENDING_CHANGE,
-            what=f"{num} logged changes have not been brought to their end",
-            fix="bring them to their end",
-        )
     for damage in log.check():
         yield Finding(kind=FindingKind.DAMAGED_LOG, what=damage)
     for entry in PendingSpans(store).waiting():

@@ -11,7 +11,7 @@ from langgraph_memskill.checking.findings import Finding, FindingKind, MemoryChe
 from langgraph_memskill.namespaces import Namespace
 from langgraph_memskill.records import Memory
 from langgraph_memskill.stores.applying import Cause, MemoryWriter
-from langgraph_memskill.stores.change_plans import Plan
+from langgraph_memskill.stores.change_plans import Plan, reads, state_of
 from langgraph_memskill.stores.chroma import ChromaStore
 from langgraph_memskill.stores.tombstones import remove_tombstone
 
@@ -19,7 +19,12 @@ DOCTOR = "doctor"
 """The cause of every change that a repair makes."""
 
 _AT_ONCE = 50
-_RECONCILED = (FindingKind.UNLOGGED, FindingKind.CHANGED_OUTSIDE, FindingKind.VANISHED)
+_RECONCILED = (
+    FindingKind.UNLOGGED,
+    FindingKind.CHANGED_OUTSIDE,
+    FindingKind.VANISHED,
+    FindingKind.EXPIRED,
+)
 _CHANGING = (FindingKind.JUNK, FindingKind.DUPLICATE, FindingKind.NEAR_DUPLICATE)
 
 
@@ -57,11 +62,11 @@ class Repairer:
         store = self._writer.store
         for finding in findings:
             match finding.kind:
-                case FindingKind.PENDING_CHANGE:
-                    self._writer.recover()
                 case FindingKind.ORPHAN_VECTORS if isinstance(store, ChromaStore):
                     store.remove_orphans()
-                case FindingKind.EXPIRED if isinstance(store, ChromaStore):
+                case FindingKind.EXPIRED if finding.namespace is None and isinstance(
+                    store, ChromaStore
+                ):
                     store.sweep_ttl()
                 case _:
                     continue
@@ -75,10 +80,19 @@ class Repairer:
             fixed += some
         for namespace, some in _portions(findings, (FindingKind.STRAY_TOMBSTONE,)):
             with self._writer.hold(namespace):
-                ids = [key for finding in some for key in finding.memory_ids]
-                self._writer.store.batch([remove_tombstone(namespace, key) for key in ids])
-            fixed += some
+                fixed += self._remove_tombstones(namespace, some)
         return fixed
+
+    def _remove_tombstones(
+        self, namespace: Namespace, findings: Sequence[Finding]
+    ) -> list[Finding]:
+        ids = [key for finding in findings for key in finding.memory_ids]
+        present = state_of(ids, self._writer.store.batch(reads(namespace, ids)))
+        last = self._writer.log.look(namespace, ids).last
+        stray = {key for key in ids if key in present.live}
+        stray |= {key for key, change in last.items() if change.purged_at is not None}
+        self._writer.store.batch([remove_tombstone(namespace, key) for key in stray])
+        return [finding for finding in findings if stray.issuperset(finding.memory_ids)]
 
     def _change(self, namespace: Namespace, findings: Sequence[Finding]) -> list[Finding]:
         fixed: list[Finding] = []
