@@ -84,7 +84,8 @@ def make_vectors(count: int, dims: int) -> NDArray[np.float32]:
 
 
 @contextmanager
-def _bare_client(folder: Path) -> Iterator[Any]:
+def bare_client(folder: Path) -> Iterator[Any]:
+    """Open Chroma's own client on a folder."""
     import chromadb
     from chromadb.config import Settings
 
@@ -95,30 +96,34 @@ def _bare_client(folder: Path) -> Iterator[Any]:
         client.close()
 
 
-def _collection(client: Any, name: str) -> Any:
+def make_collection(client: Any, name: str) -> Any:
+    """Make a bare collection, as its documentation says."""
     return client.create_collection(
         name, embedding_function=None, configuration={"hnsw": {"space": "cosine"}}
     )
 
 
-def _metadata(number: int) -> dict[str, str]:
+def make_value(number: int) -> dict[str, str]:
+    """Make an item's value, about 200 bytes: "text" is the number of its vector."""
     return {"text": str(number), "padding": _PADDING}
 
 
-def _fill_bare(collection: Any, vectors: NDArray[np.float32], first: int, count: int) -> None:
+def fill_bare(collection: Any, vectors: NDArray[np.float32], first: int, count: int) -> None:
+    """Upsert the values with these numbers and their vectors."""
     for start in range(first, first + count, _BULK):
         numbers = range(start, min(start + _BULK, first + count))
         collection.upsert(
             ids=[str(number) for number in numbers],
             embeddings=vectors[numbers.start : numbers.stop],
-            metadatas=[_metadata(number) for number in numbers],
+            metadatas=[make_value(number) for number in numbers],
         )
 
 
-def _fill_store(store: ChromaStore, namespace: str, first: int, count: int) -> None:
+def fill_store(store: ChromaStore, namespace: tuple[str, ...], first: int, count: int) -> None:
+    """Put the values with these numbers."""
     store.batch(
         [
-            PutOp((namespace,), str(number), dict(_metadata(number)))
+            PutOp(namespace, str(number), dict(make_value(number)))
             for number in range(first, first + count)
         ]
     )
@@ -143,14 +148,14 @@ def run(sizes: Sizes, folder: Path) -> list[Comparison]:
     index = IndexConfig(dims=sizes.dims, embed=embed, fields=["text"])  # type: ignore[typeddict-item]  # rows of an array do as vectors
     with (
         ChromaStore(folder / "store", index=index) as store,
-        _bare_client(folder / "bare") as client,
+        bare_client(folder / "bare") as client,
     ):
-        large = _collection(client, "large")
-        shared = _collection(client, "shared")
+        large = make_collection(client, "large")
+        shared = make_collection(client, "shared")
         start = time.perf_counter()
-        _fill_store(store, "large", 0, sizes.items)
+        fill_store(store, ("large",), 0, sizes.items)
         middle = time.perf_counter()
-        _fill_bare(large, vectors, 0, sizes.items)
+        fill_bare(large, vectors, 0, sizes.items)
         end = time.perf_counter()
         results = [
             Comparison(
@@ -164,9 +169,9 @@ def run(sizes: Sizes, folder: Path) -> list[Comparison]:
         small = []
         for number in range(sizes.namespaces):
             first = sizes.items + number * sizes.items_each
-            _fill_store(store, f"small-{number}", first, sizes.items_each)
-            small.append(_collection(client, f"small-{number}"))
-            _fill_bare(small[-1], vectors, first, sizes.items_each)
+            fill_store(store, (f"small-{number}",), first, sizes.items_each)
+            small.append(make_collection(client, f"small-{number}"))
+            fill_bare(small[-1], vectors, first, sizes.items_each)
             shared.upsert(
                 ids=[str(first + one) for one in range(sizes.items_each)],
                 embeddings=vectors[first : first + sizes.items_each],
@@ -196,17 +201,17 @@ def _compare_large(
         compare(
             f"put, {sizes.items} items",
             sizes.rounds,
-            lambda n: store.put(("large",), new(n), dict(_metadata(n))),
+            lambda n: store.put(("large",), new(n), dict(make_value(n))),
             lambda n: large.upsert(
-                ids=[new(n)], embeddings=vectors[n], metadatas=[dict(_metadata(n))]
+                ids=[new(n)], embeddings=vectors[n], metadatas=[dict(make_value(n))]
             ),
         ),
         compare(
             f"overwrite, {sizes.items} items",
             sizes.rounds,
-            lambda n: store.put(("large",), new(n), dict(_metadata(n + 1))),
+            lambda n: store.put(("large",), new(n), dict(make_value(n + 1))),
             lambda n: large.upsert(
-                ids=[new(n)], embeddings=vectors[n + 1], metadatas=[dict(_metadata(n + 1))]
+                ids=[new(n)], embeddings=vectors[n + 1], metadatas=[dict(make_value(n + 1))]
             ),
         ),
     ]
@@ -257,6 +262,13 @@ def _compare_small(
     ]
 
 
+def print_table(results: list[Comparison]) -> None:
+    """Print comparisons, a line each."""
+    print(f"{'':62}{'store ms':>10}{'bare ms':>10}{'ratio':>8}")
+    for one in results:
+        print(f"{one.name:62}{one.store_ms:10.2f}{one.bare_ms:10.2f}{one.ratio:8.2f}", flush=True)
+
+
 def main() -> None:
     """Measure as the command line says, and print a table or JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -270,9 +282,7 @@ def main() -> None:
     if as_json:
         print(json.dumps([asdict(one) for one in results], indent=2))
         return
-    print(f"{'':62}{'store ms':>10}{'bare ms':>10}{'ratio':>8}")
-    for one in results:
-        print(f"{one.name:62}{one.store_ms:10.2f}{one.bare_ms:10.2f}{one.ratio:8.2f}")
+    print_table(results)
 
 
 if __name__ == "__main__":
