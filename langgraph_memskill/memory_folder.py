@@ -2,6 +2,9 @@
 
 import json
 import os
+import shutil
+import uuid
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -12,7 +15,7 @@ from langgraph.store.base import IndexConfig, TTLConfig
 from langgraph_memskill.controller.files import load_controller
 from langgraph_memskill.controller.selectors import Selector, SimilaritySelector
 from langgraph_memskill.embedding import TextEncoder
-from langgraph_memskill.errors import EmbeddingMismatchError, StoreError
+from langgraph_memskill.errors import EmbeddingMismatchError, SkillError, StoreError
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.state import dump, load
 from langgraph_memskill.stores.adoption import adopt_everything
@@ -152,10 +155,10 @@ class MemoryFolder:
         Raises:
             StoreError: If it cannot be written.
         """
-        partial = self.settings.with_suffix(".partial")
+        draft = _draft_of(self.settings)
         try:
-            partial.write_text(json.dumps(dump(settings), indent=2) + "\n", encoding="utf-8")
-            os.replace(partial, self.settings)
+            draft.write_text(json.dumps(dump(settings), indent=2) + "\n", encoding="utf-8")
+            os.replace(draft, self.settings)
         except OSError as error:
             raise self._unusable(error) from error
 
@@ -165,11 +168,23 @@ class MemoryFolder:
         Raises:
             SkillError: If a SKILL.md is broken; the message says which file and field.
         """
-        if self.skills.is_dir() and any(self.skills.iterdir()):
-            return SkillBank.load(self.skills)
-        bank = SkillBank.seed(*DEFAULT_PACKS)
-        bank.save(self.skills)
-        return bank
+        if not (self.skills.is_dir() and any(self.skills.iterdir())):
+            self._make_skills()
+        return SkillBank.load(self.skills)
+
+    def _make_skills(self) -> None:
+        """Put the first skills in their place, all at once: other processes may open the folder."""
+        draft = _draft_of(self.skills)
+        SkillBank.seed(*DEFAULT_PACKS).save(draft)
+        try:
+            with suppress(OSError):
+                self.skills.rmdir()  # it may be there, empty
+            draft.rename(self.skills)
+        except OSError as error:
+            shutil.rmtree(draft, ignore_errors=True)
+            if not (self.skills.is_dir() and any(self.skills.iterdir())):
+                raise SkillError(f"{self.skills} cannot be made: {error}") from error
+            # Another process was quicker.
 
     def load_selector(self, encoder: TextEncoder, *, explore: bool = False) -> Selector:
         """Load the folder's controller; without one, skills are chosen by similarity.
@@ -261,6 +276,11 @@ def _with_lifetimes(found: FolderSettings, ttl: TTLConfig) -> FolderSettings:
         refreshes_on_recall=ttl.get("refresh_on_read", True),
         sweep_minutes=ttl.get("sweep_interval_minutes"),
     )
+
+
+def _draft_of(path: Path) -> Path:
+    """Name a file or folder beside `path` that no other process uses."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
 
 
 def store_index(encoder: TextEncoder) -> IndexConfig:

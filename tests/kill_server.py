@@ -12,16 +12,19 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from conftest import ReadingModel, WordEncoder  # type: ignore[attr-defined]  # beside this file
 
+from langgraph_memskill.embedding import load_encoder
 from langgraph_memskill.errors import ChangeLogError
 from langgraph_memskill.memory import MemSkillMemory
+from langgraph_memskill.memory_folder import DEFAULT_PACKS, MemoryFolder
 from langgraph_memskill.records import ChangeKind
 from langgraph_memskill.settings import Settings
+from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.stores.change_rows import bare
 from langgraph_memskill.stores.changes import ChangeLog
 from langgraph_memskill.stores.shelf import Shelf
@@ -104,7 +107,7 @@ def _pending(folder: Path) -> int:
         return 0  # killed before the table was made
 
 
-def problems(folder: Path, acknowledged: list[Any], say: Say) -> None:
+def problems(folder: Path, acknowledged: list[Any], users: Sequence[str], say: Say) -> None:
     """Say what is wrong between store, log and acknowledgements, and how many were pending."""
     pending = _pending(folder)
     memory = open_memory(folder)
@@ -112,9 +115,9 @@ def problems(folder: Path, acknowledged: list[Any], say: Say) -> None:
     if log.num_pending():
         found.append("there are pending changes after opening")
     found += log.check()
-    live = {m.id: m for m in memory.memories(user_id=USER)}
-    dead = {m.id: m for m in memory.forgotten(user_id=USER)}
-    changes = memory.changes(user_id=USER)
+    live = {m.id: m for user in users for m in memory.memories(user_id=user)}
+    dead = {m.id: m for user in users for m in memory.forgotten(user_id=user)}
+    changes = [change for user in users for change in memory.changes(user_id=user)]
     last = {c.memory_id: c for c in changes}
     if {key for key, change in last.items() if change.after} != set(live):
         found.append("log and store have different memories")
@@ -138,8 +141,8 @@ def problems(folder: Path, acknowledged: list[Any], say: Say) -> None:
     say({"problems": found, "pending": pending, "changes": len(changes)})
 
 
-def check(folder: Path, acknowledged: list[Any]) -> dict[str, Any]:
-    status, said = wait(*fork(lambda say: problems(folder, acknowledged, say)))
+def check(folder: Path, acknowledged: list[Any], users: Sequence[str] = (USER,)) -> dict[str, Any]:
+    status, said = wait(*fork(lambda say: problems(folder, acknowledged, users, say)))
     report: dict[str, Any] = said[-1] if said else {"problems": [], "pending": 0}
     if status:
         report["problems"].append(f"checking ended with {status}")
@@ -241,7 +244,7 @@ def _exiting_at(folder: Path, number: int) -> Callable[[Say], None]:
 
 
 def several_at_once(folder: Path, rounds: int) -> dict[str, Any]:
-    """Four processes insert, and update one memory that they share."""
+    """Four processes insert for one user and for users of their own, and update one memory."""
     shared = ""
 
     def begin(say: Say) -> None:
@@ -252,9 +255,10 @@ def several_at_once(folder: Path, rounds: int) -> dict[str, Any]:
         def work(say: Say) -> None:
             with open_memory(folder) as memory:
                 for number in range(rounds):
-                    result = memory.remember(f"remember {name} {number}", user_id=USER)
-                    [action] = result.actions
-                    say(["done", action.change_id, action.memory_id, action.content])
+                    for user in (USER, name):
+                        result = memory.remember(f"remember {name} {number}", user_id=user)
+                        [action] = result.actions
+                        say(["done", action.change_id, action.memory_id, action.content])
                     text = f"shared {name} {number}"
                     saved = memory.save(text, memory_id=shared, user_id=USER)
                     say(["done", saved.history[-1].change_id, shared, text])
@@ -262,16 +266,39 @@ def several_at_once(folder: Path, rounds: int) -> dict[str, Any]:
         return work
 
     _, [shared] = wait(*fork(begin))
-    children = [fork(write(f"process{n}")) for n in range(4)]
+    names = [f"process{n}" for n in range(4)]
+    children = [fork(write(name)) for name in names]
     results = [wait(*child) for child in children]
     acknowledged = [line for _, said in results for line in said]
-    outcome = check(folder, acknowledged)
+    outcome = check(folder, acknowledged, [USER, *names])
     outcome["statuses"] = [status for status, _ in results]
     outcome["acknowledged"] = len(acknowledged)
     return outcome
 
 
+def opened_at_once(folder: Path, rounds: int) -> dict[str, Any]:
+    """Three processes open a folder that is not there yet, at the same moment."""
+    encoder = load_encoder(WordEncoder())
+    seen: Counter[str] = Counter()
+    for number in range(rounds):
+        paths = MemoryFolder(folder / str(number))
+        start = time.monotonic() + 0.03
+
+        def look(say: Say, paths: MemoryFolder = paths, start: float = start) -> None:
+            while time.monotonic() < start:
+                pass
+            paths.prepare(encoder)
+            say(len(paths.load_bank()))
+
+        children = [fork(look) for _ in range(3)]
+        seen.update(str(wait(*child)) for child in children)
+    left = [path.name for path in folder.rglob("*.partial")]
+    return {"seen": seen, "skills": len(SkillBank.seed(*DEFAULT_PACKS)), "left": left}
+
+
+_MODES = (killed_at_random, killed_at_each_step, several_at_once, opened_at_once)
+
 if __name__ == "__main__":
     importlib.import_module("chromadb.api.rust")  # once, instead of in every child
-    run = {f.__name__: f for f in (killed_at_random, killed_at_each_step, several_at_once)}
+    run = {f.__name__: f for f in _MODES}
     print(json.dumps(run[sys.argv[1]](Path(sys.argv[2]), int(sys.argv[3]))))  # noqa: T201

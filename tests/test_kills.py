@@ -54,5 +54,11 @@ def test_several_processes_lose_nothing(tmp_path: Path) -> None:
     report = _run("several_at_once", tmp_path / "m", 5)
     assert report["statuses"] == [0, 0, 0, 0]
     assert report["problems"] == []
-    assert report["acknowledged"] == 4 * 5 * 2
-    assert report["changes"] == 4 * 5 * 2 + 1
+    assert report["acknowledged"] == 4 * 5 * 3
+    assert report["changes"] == 4 * 5 * 3 + 1
+
+
+def test_processes_that_make_one_folder_at_once_get_the_same(tmp_path: Path) -> None:
+    report = _run("opened_at_once", tmp_path, 40)
+    assert report["seen"] == {str((0, [report["skills"]])): 40 * 3}
+    assert report["left"] == []
