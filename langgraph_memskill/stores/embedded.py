@@ -9,6 +9,8 @@ Seen in chromadb 1.5.9, and the reason for this module (plain clients would do o
 - Two engines open on one folder, in one process or in two, spoil each other's vector indexes; an
   engine that opens after the other's last write reads everything. So a process has one engine a
   folder, a file lock is held during every batch, and a note in the folder says who was there last.
+- Such a foreign engine keeps to no lock, but opening and writing change the database file, which
+  nobody but us may do between two batches of ours.
 - All in-memory clients of a process share one database; an engine of one's own does not.
 """
 
@@ -79,6 +81,8 @@ class EmbeddedConnection(ApiConnection):
         self._process = os.getpid()
         self._token = uuid.uuid4().hex
         self._touched: set[str] = set()
+        self._file = (folder or Path()) / "chroma.sqlite3"
+        self._last_state: tuple[int, int] | None = None
         files = open_files_limit() // _FILES_AN_INDEX
         self._max_touched = (
             _NO_LIMIT if folder is None else max(_FEWEST_INDEXES, min(_MOST_INDEXES, files))
@@ -122,6 +126,7 @@ class EmbeddedConnection(ApiConnection):
                 self._take_over(self._folder_lock)
                 yield
             finally:
+                self._last_state = self._file_state()
                 self._folder_lock.release()
 
     def touch(self, collection_id: str) -> None:
@@ -154,7 +159,7 @@ class EmbeddedConnection(ApiConnection):
         if os.getpid() != self._process:
             raise StoreError(
                 f"the store in {self.place} was opened before this process was forked: open it in "
-                "each process"
+                "each process, after forking, or let all use a Chroma server"
             )
 
     def _take_over(self, lock: FolderLock) -> None:
@@ -162,12 +167,29 @@ class EmbeddedConnection(ApiConnection):
         with translated(self.place, "opening"):
             is_ours = lock.read_note() == self._token
         if is_ours:
+            if self._is_running and self._file_state() != self._last_state:
+                self._stop()
+                self.forget()
+                raise StoreError(
+                    f"a Chroma client that is not ChromaStore's used {self.place} since the last "
+                    "call, and two of them spoil each other's vector indexes: close that client "
+                    "and repeat the call, or let both use a Chroma server (chroma run --path "
+                    "FOLDER, then its URL instead of the folder)"
+                )
             self._start()
             return
         self._restart()
         self.forget()
         with translated(self.place, "opening"):
             lock.write_note(self._token)
+
+    def _file_state(self) -> tuple[int, int] | None:
+        """What changes whenever somebody writes to the database."""
+        try:
+            found = os.stat(self._file)
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size
 
     def _start(self) -> None:
         if not self._is_running:

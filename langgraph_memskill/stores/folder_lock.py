@@ -4,6 +4,7 @@ Taken twice a store operation: the filelock package needs half a millisecond for
 call does in a microsecond.
 """
 
+import errno
 import os
 import sys
 import time
@@ -36,6 +37,8 @@ else:
 
 
 _NAME = ".memskill.lock"
+# What the system calls say if somebody else holds the lock; the last two on Windows.
+_HELD = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)
 _POLL_S = 0.005
 _NOTE_LENGTH = 64
 
@@ -57,13 +60,20 @@ class FolderLock:
         """Wait for the lock and take it.
 
         Raises:
-            StoreError: If another process keeps it for longer than the time limit.
+            StoreError: If another process keeps it for longer than the time limit, or the file
+                system knows no locks.
         """
         deadline = time.monotonic() + self._timeout_s
         while True:
             try:
                 _lock(self._opened())
             except OSError as error:
+                if error.errno not in _HELD:
+                    raise StoreError(
+                        f"the folder {str(self._folder)!r} cannot be locked ({error}), so it "
+                        "cannot be shared: its file system, perhaps a network's, knows no locks; "
+                        "use a folder on a local disk, or a Chroma server"
+                    ) from error
                 if time.monotonic() >= deadline:
                     raise StoreError(
                         f"the folder {str(self._folder)!r} was locked by another process for "

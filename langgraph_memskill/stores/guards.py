@@ -7,7 +7,14 @@ from threading import Condition
 from langgraph_memskill.errors import MemSkillError, StoreError
 
 _ADVICE = (
-    (("readonly database", "read-only", "permission denied"), "make it writable, or use a copy"),
+    (
+        ("readonly database", "read-only", "permission denied"),
+        "make it writable, or use a copy, or a Chroma server that may write there",
+    ),
+    (
+        ("database is locked", "locking protocol"),
+        "another program holds the database: close it, or let both use a Chroma server",
+    ),
     (
         ("not a database", "malformed", "database corruption"),
         "its database file is damaged: restore a backup, or move the folder away to start anew",

@@ -55,7 +55,7 @@ def test_read_only_folder_changes_nothing(
     # This test may run as root, whom permissions do not stop.
     with monkeypatch.context() as patch:
         patch.setattr(FolderLock, "__init__", refuse)
-        with pytest.raises(StoreError, match="Permission denied.*make it writable"):
+        with pytest.raises(StoreError, match="Permission denied.*make it writable.*Chroma server"):
             ChromaStore(tmp_path, index=index)
     assert content(tmp_path) == before
     with ChromaStore(tmp_path, index=index) as store:

@@ -95,6 +95,7 @@ def test_folder_lock_waits_and_keeps_a_note(tmp_path: Path) -> None:
         (ValueError("Could not connect to a Chroma server"), "check the URL"),
         (RuntimeError("(code: 14) unable to open database file"), "ulimit -n"),
         (RuntimeError("database disk image is malformed"), "restore a backup"),
+        (RuntimeError("(code: 5) database is locked"), "let both use a Chroma server"),
     ],
 )
 def test_errors_say_what_to_do(error: Exception, advice: str) -> None:
