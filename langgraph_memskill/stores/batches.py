@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from langgraph_memskill.errors import ConflictError, EmbeddingMismatchError, StoreError
 from langgraph_memskill.stores.catalog import Catalog
+from langgraph_memskill.stores.claims import Claims
 from langgraph_memskill.stores.codec import StoredItem, encode_value, stamp_time
 from langgraph_memskill.stores.conditional import PutIfOp, StoreOp, check_expected
 from langgraph_memskill.stores.filters import can_raise, checked, namespace_matches, passes
@@ -162,23 +163,30 @@ class Executor:
             EmbeddingMismatchError: If the store was embedded anew since it was opened, or the
                 model's vectors have another length than they had; nothing was written.
         """
+        shelf = self._catalog.claims() if plan.conditions else None
+        with Claims(shelf, plan.conditions, self._now) as claims:
+            claims.wait(lambda: self._check_anew(plan))
+            self._catalog.refresh()
+            if documents or queries:
+                self._check_generation()
+                self._catalog.note_normalised(is_normalised)
+            self._check(plan)
+            results = self._read_all(plan, queries)
+            claims.begin()
+            for namespace, items in self._read.items():
+                if (room := self._catalog.room(namespace)) is not None:
+                    room.refresh(list(items.values()), self._now)
+            self._write(plan, documents)
+        return results
+
+    def _read_all(self, plan: Plan, queries: Vectors) -> list[Result]:
         results: list[Result] = [None] * plan.num_ops
-        self._catalog.refresh()
-        if documents or queries:
-            self._check_generation()
-            self._catalog.note_normalised(is_normalised)
-        for namespace, conditions in plan.conditions.items():
-            self._check(namespace, conditions)
         for namespace, wanted in plan.gets.items():
             self._get(namespace, wanted, results)
         for position, search in plan.searches:
             results[position] = self._search(search, queries)
         for position, listing in plan.listings:
             results[position] = self._list(listing)
-        for namespace, items in self._read.items():
-            if (room := self._catalog.room(namespace)) is not None:
-                room.refresh(list(items.values()), self._now)
-        self._write(plan, documents)
         return results
 
     def due(self) -> list[Namespace]:
@@ -212,20 +220,23 @@ class Executor:
                 f"({made.dims} numbers) since it was opened here: open it again with that model"
             )
 
-    def _check(
-        self, namespace: Namespace, conditions: Sequence[tuple[str, datetime | None]]
-    ) -> None:
-        room = self._catalog.room(namespace)
-        keys = [*{key: None for key, _ in conditions}]
-        found = room.fetch(keys, self._now) if room else {}
-        for key, expected in conditions:
-            seen = stamp_time(found[key].revision) if key in found else None
-            if seen != expected:
-                raise ConflictError(
-                    f"the item {key!r} in {namespace!r} was expected {_state(expected)}, but was "
-                    f"found {_state(seen)}: somebody else wrote in between; read it again, then "
-                    "repeat. Nothing of this batch was written"
-                )
+    def _check_anew(self, plan: Plan) -> None:
+        self._catalog.refresh()
+        self._check(plan)
+
+    def _check(self, plan: Plan) -> None:
+        for namespace, conditions in plan.conditions.items():
+            room = self._catalog.room(namespace)
+            keys = [*{key: None for key, _ in conditions}]
+            found = room.fetch(keys, self._now) if room else {}
+            for key, expected in conditions:
+                seen = stamp_time(found[key].revision) if key in found else None
+                if seen != expected:
+                    raise ConflictError(
+                        f"the item {key!r} in {namespace!r} was expected {_state(expected)}, but "
+                        f"was found {_state(seen)}: somebody else wrote in between; read it "
+                        "again, then repeat. Nothing of this batch was written"
+                    )
 
     def _get(self, namespace: Namespace, wanted: Sequence[GetPlace], results: list[Result]) -> None:
         room = self._catalog.room(namespace)

@@ -220,6 +220,12 @@ class Catalog:
         """Whether other processes may write at the same time."""
         return not self._connection.exclusive
 
+    def claims(self) -> Shelf | None:
+        """Where compare-and-set keeps its claims; None if nobody else can write meanwhile."""
+        if not self.is_shared:
+            return None
+        return self._connection.create(f"{self._prefix}.claims", {"kind": "claims"}, PLAIN_INDEX)
+
     def refresh(self) -> None:
         """Take in what other processes have added since."""
         with self._lock:

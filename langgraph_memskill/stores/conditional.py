@@ -29,9 +29,10 @@ class ConditionalWrites:
 
     An item's `updated_at` names its revision: no two revisions of a key have the same one. Check
     and write are one step for all threads, tasks and processes that use one folder, and for all
-    threads and tasks that share a store in memory or a client. On a Chroma server they are one step
-    among the threads and tasks of one store object; another object or process can write in the few
-    milliseconds between the two, for Chroma itself cannot compare and set.
+    threads and tasks that share a store in memory. On a Chroma server, or with a client, they are
+    one step for everybody who writes these items with `put_if` and `delete_if` (see claims.py); a
+    plain `put` by another store object can come in between, for Chroma itself cannot compare and
+    set. There an item whose writer died conflicts for five minutes.
     """
 
     __slots__ = ()

@@ -176,6 +176,16 @@ class Shelf:
                     vectors: Any = [row.vector for row in some]
                     self._collection.upsert(ids=ids, embeddings=vectors, metadatas=metadatas)
 
+    def add(self, rows: Sequence[Row]) -> None:
+        """Write records whose ids do not exist; those that exist stay as they are."""
+        for some in _portions(rows, _ROWS_A_WRITE):
+            vectors: Any = [row.vector for row in some]
+            metadatas: Any = [row.metadata for row in some]
+            with self._call(f"adding {len(some)} records"):
+                self._collection.add(
+                    ids=[row.id for row in some], embeddings=vectors, metadatas=metadatas
+                )
+
     def remove(self, ids: Sequence[str]) -> None:
         """Delete records in their order; ids that do not exist are no matter."""
         for some in _portions(ids, _ROWS_A_WRITE):

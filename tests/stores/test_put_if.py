@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -153,8 +154,8 @@ import sys
 from langgraph_memskill.errors import ConflictError
 from langgraph_memskill.stores.chroma import ChromaStore
 
-with ChromaStore(sys.argv[1]) as store:
-    num_left = int(sys.argv[2])
+with ChromaStore(sys.argv[1], prefix=sys.argv[2]) as store:
+    num_left = int(sys.argv[3])
     while num_left:
         item = store.get(("users", "ann"), "sum")
         value = {"n": item.value["n"] + 1 if item else 1}
@@ -167,11 +168,16 @@ with ChromaStore(sys.argv[1]) as store:
 """
 
 
-def test_processes_lose_no_update(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", ADD_IN_A_PROCESS, str(tmp_path), str(NUM_ADDS)]
-    workers = [subprocess.Popen(command) for _ in range(2)]
-    assert [worker.wait(timeout=240) for worker in workers] == [0, 0]
-    with ChromaStore(tmp_path) as store:
+@pytest.mark.parametrize("mode", ["folder", "server"])
+def test_processes_lose_no_update(
+    tmp_path: Path, request: pytest.FixtureRequest, mode: str
+) -> None:
+    place = str(tmp_path) if mode == "folder" else request.getfixturevalue("server_url")
+    prefix = f"t{uuid.uuid4().hex[:12]}"
+    command = [sys.executable, "-c", ADD_IN_A_PROCESS, place, prefix, str(NUM_ADDS)]
+    workers = [subprocess.Popen(command) for _ in range(3)]
+    assert [worker.wait(timeout=240) for worker in workers] == [0, 0, 0]
+    with ChromaStore(place, prefix=prefix) as store:
         item = store.get(PLACE, "sum")
     assert item is not None
-    assert item.value == {"n": 2 * NUM_ADDS}
+    assert item.value == {"n": 3 * NUM_ADDS}
