@@ -72,7 +72,7 @@ class ReadyVectors(Embeddings):
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Look the vectors up."""
-        return list(self.encode(texts))  # type: ignore[arg-type]  # rows of an array do as vectors
+        return list(self.encode(texts))
 
     def embed_query(self, text: str) -> list[float]:
         """Look a vector up."""

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Self
 
 from langgraph_memskill.errors import ConflictError, StoreError
+from langgraph_memskill.stores.codec import Metadata
 from langgraph_memskill.stores.room import any_vector
 from langgraph_memskill.stores.shelf import Row, Shelf
 
@@ -83,7 +84,7 @@ class Claims:
         self._is_taken, self._since = True, time.monotonic()
         while True:
             ids = self._ids()
-            about = {"owner": self._owner, "since": self._now}
+            about: Metadata = {"owner": self._owner, "since": self._now}
             self._shelf.add([Row(name, any_vector(1), dict(about)) for name in ids])
             found = {record.id: record.metadata or {} for record in self._shelf.fetch(ids)}
             lost = [name for name in ids if found.get(name, {}).get("owner") != self._owner]
