@@ -4,7 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langgraph_memskill.writing.sameness import is_same_text, may_say_the_same
+from langgraph_memskill.writing.sameness import (
+    Statement,
+    is_same_text,
+    may_say_the_same,
+    says_the_same,
+)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +63,12 @@ def test_the_same_words_may_say_the_same(one: str, other: str) -> None:
         ("Ann writes C", "Ann writes C++"),
         ("Ann loves Polish", "Ann loves polish"),
         ("Ann feels 😀", "Ann feels 😢"),
+        ("Ann has few friends", "Ann has a few friends"),
+        ("Ann takes vitamin A", "Ann takes vitamin"),
+        ("It was >5 degrees", "It was <5 degrees"),
+        ("It weighs .5 kilos", "It weighs 5 kilos"),
+        ("The field has 5² metres", "The field has 52 metres"),
+        ("Ann likes tea", "Ann likes tea?"),
         ("The meeting is on 7 May 2023", "The meeting is on 8 May 2023"),
     ],
 )
@@ -88,3 +99,26 @@ def test_sameness_is_mutual_and_never_fails(one: str, other: str) -> None:
     assert is_same_text(one, one)
     assert is_same_text(one, other) == is_same_text(other, one)
     assert may_say_the_same(one, other) == may_say_the_same(other, one)
+
+
+def said(text: str, speaker: str = "", time: str = "") -> Statement:
+    return Statement(
+        text=text,
+        speakers=frozenset([speaker] if speaker else []),
+        times=frozenset([time] if time else []),
+    )
+
+
+def test_another_speaker_of_the_same_words_says_something_else() -> None:
+    assert says_the_same(said("I have a dog", "Ann"), said("I have a dog.", "Ann"))
+    assert says_the_same(said("I have a dog", "Ann"), said("I have a dog."))
+    assert not says_the_same(said("I have a dog", "Ann"), said("I have a dog", "Bob"))
+    assert not says_the_same(said("Tengo un perro", "Ann"), said("Tengo un perro", "Bob"))
+
+
+def test_yesterday_is_another_day_on_another_day() -> None:
+    text = "Ann went hiking yesterday"
+    assert says_the_same(said(text, time="8 May"), said(text, time="8 May"))
+    assert not says_the_same(said(text, time="8 May"), said(text, time="9 May"))
+    assert not says_the_same(said(text), said(text))
+    assert says_the_same(said("Ann hikes", time="8 May"), said("Ann hikes", time="9 May"))
