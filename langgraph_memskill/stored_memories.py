@@ -1,7 +1,6 @@
 """StoredMemories: everything that can be done with memories without a chat model."""
 
 import asyncio
-import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Self
 
 from langgraph.store.base import BaseStore, GetOp, Item, Op
 
+from langgraph_memskill.direct_changes import forgetting, forgotten, saved, saving
 from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.errors import ConfigError, MemoryNotFoundError
 from langgraph_memskill.memory_changes import MemoryChanges
@@ -22,8 +22,8 @@ from langgraph_memskill.namespaces import (
     NamespaceTemplate,
     current_runtime,
 )
-from langgraph_memskill.records import ActionType, Memory, MemoryAction
-from langgraph_memskill.stores.applying import Applied, Cause, MemoryWriter
+from langgraph_memskill.records import Memory, MemoryAction
+from langgraph_memskill.stores.applying import Cause, MemoryWriter
 from langgraph_memskill.stores.changes import ChangeLog
 from langgraph_memskill.stores.chroma import ChromaStore
 from langgraph_memskill.stores.feedback import (
@@ -215,11 +215,9 @@ class StoredMemories(MemoryChanges, MemoryChecks, MemoryLifetimes, MemoryTransfe
             ConfigError: If the content is blank.
             MemoryNotFoundError: If `memory_id` names none.
         """
-        namespace, action = self.namespace_for(user_id, scope), _saving(content, memory_id)
+        namespace, action = self.namespace_for(user_id, scope), saving(content, memory_id)
         merger = DuplicateMerger(self._search) if merge else None
-        return _saved(
-            self._writer.apply(namespace, [action], _cause("tool"), merger=merger), action
-        )
+        return saved(self._writer.apply(namespace, [action], _cause("tool"), merger=merger), action)
 
     async def asave(
         self,
@@ -231,9 +229,9 @@ class StoredMemories(MemoryChanges, MemoryChecks, MemoryLifetimes, MemoryTransfe
         merge: bool = False,
     ) -> Memory:
         """Like `save`, without blocking the event loop."""
-        namespace, action = self.namespace_for(user_id, scope), _saving(content, memory_id)
+        namespace, action = self.namespace_for(user_id, scope), saving(content, memory_id)
         merger = DuplicateMerger(self._search) if merge else None
-        return _saved(
+        return saved(
             await self._writer.aapply(namespace, [action], _cause("tool"), merger=merger), action
         )
 
@@ -247,14 +245,14 @@ class StoredMemories(MemoryChanges, MemoryChecks, MemoryLifetimes, MemoryTransfe
             MemoryNotFoundError: If there is none with this id.
         """
         namespace = self._find(memory_id, user_id).namespace
-        applied = self._writer.apply(namespace, [_forgetting(memory_id)], _cause("forget"))
-        return _forgotten(applied, memory_id)
+        applied = self._writer.apply(namespace, [forgetting(memory_id)], _cause("forget"))
+        return forgotten(applied, memory_id)
 
     async def aforget(self, memory_id: str, *, user_id: str | int | None = None) -> MemoryAction:
         """Like `forget`, without blocking the event loop."""
         namespace = (await self._afind(memory_id, user_id)).namespace
-        action = _forgetting(memory_id)
-        return _forgotten(
+        action = forgetting(memory_id)
+        return forgotten(
             await self._writer.aapply(namespace, [action], _cause("forget")), memory_id
         )
 
@@ -380,28 +378,3 @@ def _first(found: Sequence[object], memory_id: str) -> Memory:
 
 def _cause(kind: str) -> Cause:
     return Cause(kind=kind, thread_id=current_thread_id())
-
-
-def _saving(content: str, memory_id: str | None) -> MemoryAction:
-    if not isinstance(content, str) or not content.strip():
-        raise ConfigError(f"a memory needs a text, not {content!r}")
-    kind = ActionType.INSERT if memory_id is None else ActionType.UPDATE
-    return MemoryAction(
-        type=kind, memory_id=memory_id, content=content.strip(), change_id=uuid.uuid4().hex
-    )
-
-
-def _saved(applied: Applied, action: MemoryAction) -> Memory:
-    if applied.rejected:
-        raise MemoryNotFoundError(f"there is no memory with the id {action.memory_id!r}")
-    return applied.memories[0]
-
-
-def _forgetting(memory_id: str) -> MemoryAction:
-    return MemoryAction(type=ActionType.DELETE, memory_id=memory_id, change_id=uuid.uuid4().hex)
-
-
-def _forgotten(applied: Applied, memory_id: str) -> MemoryAction:
-    if applied.rejected:
-        raise MemoryNotFoundError(f"there is no memory with the id {memory_id!r}")
-    return applied.actions[0]
