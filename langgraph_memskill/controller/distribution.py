@@ -31,6 +31,21 @@ class ChoiceStatistics(NamedTuple):
     """Entropy of "chosen or not", in nats, [B], >= 0."""
 
 
+class Draws(NamedTuple):
+    """A checked choice, ready to be evaluated any number of times."""
+
+    indices: Tensor
+    """Drawn skills, int64 [B, K]; 0 where nothing was drawn."""
+    is_drawn: Tensor
+    """bool [B, K]."""
+    drawn_before: Tensor
+    """Which candidates were gone before each draw, bool [B, K, N]."""
+
+    def rows(self, selected: Tensor) -> "Draws":
+        """The draws of some rows, int64 [M]; for choices with one leading dimension."""
+        return Draws(*(part[selected] for part in self))
+
+
 def delta_max(p_min: float, p_ref: float = 0.01) -> float:
     """The cap of the new-skill bias: the log-odds between `p_min` and `p_ref` (METHOD step 5).
 
@@ -173,12 +188,29 @@ def joint_log_prob(logits: Tensor, chosen: Tensor) -> Tensor:
     Raises:
         ConfigError: If a skill is chosen twice, or a choice is no candidate: neither can be drawn.
     """
-    is_drawn, indices = _checked(logits, chosen)
-    one_hot = torch.nn.functional.one_hot(indices, logits.shape[-1]) * is_drawn.unsqueeze(-1)
-    drawn_before = (one_hot.cumsum(dim=-2) - one_hot).bool()
-    remaining = logits.unsqueeze(-2).masked_fill(drawn_before, -math.inf)
-    log_probs = logits.gather(-1, indices) - torch.logsumexp(remaining, dim=-1)
-    return torch.where(is_drawn, log_probs, 0).sum(dim=-1)
+    return log_prob_of(logits, draws_of(chosen, ~torch.isneginf(logits.detach())))
+
+
+def draws_of(chosen: Tensor, is_candidate: Tensor) -> Draws:
+    """Check a choice once, so that training can evaluate it again in every epoch.
+
+    Args:
+        chosen: int64 [B, K]; -1 at the end of a row stands for no draw.
+        is_candidate: bool [B, N], False where a candidate is padding.
+
+    Raises:
+        ConfigError: If a skill is chosen twice, or a choice is no candidate: neither can be drawn.
+    """
+    is_drawn, indices = _checked(is_candidate, chosen)
+    one_hot = _one_hot(indices, is_drawn, is_candidate.shape[-1])
+    return Draws(indices, is_drawn, (one_hot.cumsum(dim=-2) - one_hot).bool())
+
+
+def log_prob_of(logits: Tensor, draws: Draws) -> Tensor:
+    """`joint_log_prob` of a choice that has been checked already; float [B]."""
+    remaining = logits.unsqueeze(-2).masked_fill(draws.drawn_before, -math.inf)
+    log_probs = logits.gather(-1, draws.indices) - torch.logsumexp(remaining, dim=-1)
+    return torch.where(draws.is_drawn, log_probs, 0).sum(dim=-1)
 
 
 def entropy(logits: Tensor) -> Tensor:
@@ -208,10 +240,9 @@ def choice_statistics(logits: Tensor, chosen: Tensor) -> ChoiceStatistics:
     Raises:
         ConfigError: If a skill is chosen twice, or a choice is no candidate.
     """
-    is_drawn, indices = _checked(logits, chosen)
-    one_hot = torch.nn.functional.one_hot(indices, logits.shape[-1]) * is_drawn.unsqueeze(-1)
-    is_chosen = one_hot.sum(dim=-2).bool()
     logits = logits.detach()
+    is_drawn, indices = _checked(~torch.isneginf(logits), chosen)
+    is_chosen = _one_hot(indices, is_drawn, logits.shape[-1]).sum(dim=-2).bool()
     log_total = torch.logsumexp(logits, dim=-1)
     inside = logits.masked_fill(~is_chosen, -math.inf)
     log_mass = torch.logsumexp(inside, dim=-1) - log_total
@@ -220,14 +251,19 @@ def choice_statistics(logits: Tensor, chosen: Tensor) -> ChoiceStatistics:
     return ChoiceStatistics(entropy(inside), log_mass.exp().clamp(max=1), entropy(log_parts))
 
 
-def _checked(logits: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+def _one_hot(indices: Tensor, is_drawn: Tensor, num_candidates: int) -> Tensor:
+    """int64 [B, K, N], 1 at each drawn skill."""
+    return torch.nn.functional.one_hot(indices, num_candidates) * is_drawn.unsqueeze(-1)
+
+
+def _checked(is_candidate: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
     """Which entries are draws, bool [B, K], and indices that are safe to gather, int64 [B, K]."""
-    num_candidates = logits.shape[-1]
+    num_candidates = is_candidate.shape[-1]
     is_drawn = chosen != NO_CHOICE
     if ((chosen < NO_CHOICE) | (chosen >= num_candidates)).any():
         raise ConfigError(f"the choice {chosen.tolist()} names no candidate of {num_candidates}")
     indices = chosen.clamp(min=0)
-    if (torch.isneginf(logits.detach().gather(-1, indices)) & is_drawn).any():
+    if (~is_candidate.gather(-1, indices) & is_drawn).any():
         raise ConfigError(f"the choice {chosen.tolist()} names a candidate that is padding")
     ordered = chosen.sort(dim=-1).values
     repeats = (ordered[..., 1:] == ordered[..., :-1]) & (ordered[..., 1:] != NO_CHOICE)

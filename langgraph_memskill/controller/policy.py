@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from langgraph_memskill.errors import CheckpointError, ConfigError
 
-# Shapes: B states, N candidate skills, S state width (2 D), D embedding width, H hidden width.
+# Shapes: B states, N candidate skills, M distinct skills, S state width (2 D), D embedding width,
+# H hidden width.
 
 
 class PolicyOutput(NamedTuple):
@@ -96,15 +97,21 @@ class SkillPolicy(nn.Module):
         return policy
 
     def forward(
-        self, states_BS: Tensor, skills: Tensor, is_skill_BN: Tensor | None = None
+        self,
+        states_BS: Tensor,
+        skills: Tensor,
+        is_skill_BN: Tensor | None = None,
+        candidates_BN: Tensor | None = None,
     ) -> PolicyOutput:
         """Score skills for a batch of states.
 
         Args:
             states_BS: float32 [B, S].
             skills: float32 [N, D] if all states share their candidates (each skill is then encoded
-                once), or [B, N, D], padded.
+                once), or [B, N, D], padded; with `candidates_BN` the distinct skills, [M, D].
             is_skill_BN: bool or 0/1 numbers, [B, N], where a candidate is real; None if all are.
+            candidates_BN: int64 [B, N], the row in `skills` of every candidate, so that skills that
+                several states have in common are encoded once; padding may point to any row.
 
         Returns:
             Logits and values.
@@ -117,7 +124,10 @@ class SkillPolicy(nn.Module):
         bias = self.actor_head.get_parameter("0.bias")
         state_half, skill_half = weight[:, : self.hidden_dim], weight[:, self.hidden_dim :]
         from_states_B1H = nn.functional.linear(hidden_BH, state_half, bias).unsqueeze(1)
-        pairs_BNH = from_states_B1H + nn.functional.linear(skills_H, skill_half)
+        from_skills = nn.functional.linear(skills_H, skill_half)
+        if candidates_BN is not None:
+            from_skills = nn.functional.embedding(candidates_BN, from_skills)
+        pairs_BNH = from_states_B1H + from_skills
         logits_BN = self.actor_head[1:](pairs_BNH).squeeze(-1)
         if is_skill_BN is not None:
             logits_BN = logits_BN.masked_fill(~is_skill_BN.bool(), -math.inf)

@@ -1,0 +1,219 @@
+"""The PPO update beside a plain one that handles step by step: time of each, and the ratio.
+
+Run `python -m langgraph_memskill.benchmarks.perf.ppo_update`. Both sides take turns in one process,
+so a busy machine slows both, and start from the same weights, rollouts and order of steps; how far
+apart their policies are afterwards is printed. The plain side is what a first version looks like: every
+step's skills are encoded and concatenated with its state, one step after the other.
+"""
+
+import argparse
+import json
+import time
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from langgraph_memskill.controller.policy import SkillPolicy
+from langgraph_memskill.trainers.batches import RolloutBatch
+from langgraph_memskill.trainers.ppo import PPOConfig, PPOTrainer
+from langgraph_memskill.trainers.rollout import RolloutBuffer, RolloutStep, SkillOffer
+
+_K = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """How much is updated."""
+
+    steps: int = 5000
+    skills: int = 30
+    epochs: int = 2
+    steps_each: int = 25
+    """Steps of one episode."""
+    dims: int = 384
+    rounds: int = 2
+    """Updates on each side, for the median."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """Seconds of one update, medians."""
+
+    update_s: float
+    plain_s: float
+    ratio: float
+    """Plain over ours."""
+    largest_difference: float
+    """Between two probabilities of the two policies after the first update; the weights themselves
+    hold some that no output depends on."""
+    threads: int
+
+
+def make_rollouts(sizes: Sizes, policy: SkillPolicy) -> RolloutBuffer:
+    """Make rollouts of a policy on random states, the same at every run."""
+    generator = np.random.default_rng(0)
+    embeddings = generator.normal(size=(sizes.skills, sizes.dims)).astype(np.float32)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    offer = SkillOffer(
+        names=tuple(f"skill_{number:02}" for number in range(sizes.skills)),
+        embeddings=embeddings,
+        is_new=np.zeros(sizes.skills, dtype=np.bool_),
+    )
+    states = generator.normal(size=(sizes.steps, 2 * sizes.dims)).astype(np.float32)
+    states /= np.linalg.norm(states, axis=1, keepdims=True)
+    with torch.inference_mode():
+        logits, values = policy(torch.from_numpy(states), torch.from_numpy(embeddings))
+    buffer = RolloutBuffer(policy.state_dim, policy.skill_dim)
+    for start in range(0, sizes.steps, sizes.steps_each):
+        rows = range(start, min(start + sizes.steps_each, sizes.steps))
+        buffer.add([_step(offer, states[n], logits[n], values[n], generator) for n in rows])
+    return buffer
+
+
+def _step(
+    offer: SkillOffer,
+    state: NDArray[np.float32],
+    logits: Tensor,
+    value: Tensor,
+    generator: np.random.Generator,
+) -> RolloutStep:
+    chosen = tuple(generator.permutation(len(offer.names))[:_K].tolist())
+    return RolloutStep(
+        state=state,
+        offer=offer,
+        chosen=chosen,
+        log_prob=_log_prob(logits, chosen).item(),
+        value=value.item(),
+        reward=float(generator.normal()),
+    )
+
+
+def _log_prob(logits: Tensor, chosen: tuple[int, ...]) -> Tensor:
+    left = logits.clone()
+    total = torch.zeros(())
+    for index in chosen:
+        total = total + torch.log_softmax(left, dim=-1)[index]
+        left = left.index_fill(0, torch.tensor([index]), -torch.inf)
+    return total
+
+
+class PlainUpdate:
+    """PPO as a loop over steps."""
+
+    def __init__(self, policy: SkillPolicy, config: PPOConfig) -> None:
+        """Train `policy` in place."""
+        self.policy = policy
+        self.config = config
+        self.optimizer = torch.optim.Adam(policy.parameters(), lr=config.learning_rate)
+
+    def update(self, steps: list[RolloutStep], batch: RolloutBatch, orders: list[Tensor]) -> None:
+        """Make one pass an order."""
+        for order in orders:
+            for rows in order.split(self.config.minibatch_size):
+                losses = [self._loss(steps[n], batch, n) for n in rows.tolist()]
+                self.optimizer.zero_grad()
+                torch.stack(losses).mean().backward()
+                torch.nn.utils.clip_grad_norm_(
+                    self.policy.parameters(), self.config.max_gradient_norm
+                )
+                self.optimizer.step()
+
+    def _loss(self, step: RolloutStep, batch: RolloutBatch, row: int) -> Tensor:
+        policy, config = self.policy, self.config
+        hidden = policy.state_net(torch.from_numpy(step.state))
+        skills = policy.op_net(torch.from_numpy(step.offer.embeddings))
+        pairs = torch.cat([hidden.expand(len(skills), -1), skills], dim=-1)
+        logits = policy.actor_head(pairs).squeeze(-1)
+        value = policy.critic_head(hidden).squeeze(-1)
+        ratio = torch.exp(_log_prob(logits, step.chosen) - step.log_prob)
+        advantage = batch.advantages_B[row]
+        clipped = ratio.clamp(1 - config.clip, 1 + config.clip)
+        policy_loss = -torch.minimum(ratio * advantage, clipped * advantage)
+        value_loss = 0.5 * (value - batch.returns_B[row]).square()
+        log_p = torch.log_softmax(logits, dim=-1)
+        bonus = config.entropy_coefficient * -(log_p.exp() * log_p).sum()
+        return policy_loss + config.value_coefficient * value_loss - bonus
+
+
+class _Recorder(PPOTrainer):
+    """Keeps the orders of the steps, for the other side."""
+
+    def __init__(self, policy: SkillPolicy, config: PPOConfig) -> None:
+        super().__init__(policy, config)
+        self.orders: list[Tensor] = []
+
+    def epoch_order(self, num_steps: int) -> Tensor:
+        order = super().epoch_order(num_steps)
+        self.orders.append(order)
+        return order
+
+
+def run(sizes: Sizes) -> Result:
+    """Update on both sides in turn.
+
+    Args:
+        sizes: How much.
+    """
+    config = PPOConfig(epochs=sizes.epochs, target_kl=0.0)
+    ours = SkillPolicy(state_dim=2 * sizes.dims, skill_dim=sizes.dims)
+    plain = SkillPolicy(state_dim=2 * sizes.dims, skill_dim=sizes.dims)
+    buffer = make_rollouts(sizes, ours)
+    steps = list(buffer)
+    trainer, peer = _Recorder(ours, config), PlainUpdate(plain, config)
+    batch = trainer.batch_of(buffer)
+    times: tuple[list[float], list[float]] = ([], [])
+    difference = 0.0
+    for number in range(sizes.rounds):
+        trainer.orders.clear()
+        start = time.perf_counter()
+        trainer.update(buffer)
+        middle = time.perf_counter()
+        peer.update(steps, batch, trainer.orders)
+        times[0].append(middle - start)
+        times[1].append(time.perf_counter() - middle)
+        if number == 0:
+            difference = _difference(batch, ours, plain)
+    update_s, plain_s = (float(np.median(spent)) for spent in times)
+    return Result(
+        update_s=update_s,
+        plain_s=plain_s,
+        ratio=plain_s / update_s,
+        largest_difference=difference,
+        threads=torch.get_num_threads(),
+    )
+
+
+def _difference(batch: RolloutBatch, ours: SkillPolicy, plain: SkillPolicy) -> float:
+    with torch.inference_mode():
+        first, second = (
+            torch.softmax(policy(batch.states_BS, batch.skills_MD).logits, dim=-1)
+            for policy in (ours, plain)
+        )
+    return (first - second).abs().max().item()
+
+
+def main() -> None:
+    """Measure as the command line says, and print a line or JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for field, default in asdict(Sizes()).items():
+        parser.add_argument(f"--{field.replace('_', '-')}", type=int, default=default)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a line")
+    options = vars(parser.parse_args())
+    as_json = options.pop("json")
+    sizes = Sizes(**options)
+    result = run(sizes)
+    if as_json:
+        print(json.dumps(asdict(sizes) | asdict(result), indent=2))
+        return
+    print(
+        f"{sizes.steps} steps x {sizes.skills} skills x {sizes.epochs} epochs on {result.threads} "
+        f"threads: {result.update_s:.3f} s, step by step {result.plain_s:.2f} s, "
+        f"ratio {result.ratio:.1f} (largest difference of a probability {result.largest_difference:.1e})"
+    )
+
+
+if __name__ == "__main__":
+    main()
