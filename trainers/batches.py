@@ -1,7 +1,7 @@
 """Rollout steps as tensors, laid out so that each distinct skill is encoded once a minibatch."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -157,7 +157,8 @@ def _floats(numbers: Sequence[float] | NDArray[np.floating]) -> Tensor:
 
 
 def _moved(batch: RolloutBatch, device: torch.device | str) -> RolloutBatch:
-    parts = {
-        name: part.to(device) for name, part in batch._asdict().items() if isinstance(part, Tensor)
-    }
-    return batch._replace(**parts, draws=Draws(*(part.to(device) for part in batch.draws)))
+    def moved(part: Any) -> Any:
+        return part.to(device) if isinstance(part, Tensor) else part
+
+    moved_draws = Draws(*map(moved, batch.draws))
+    return RolloutBatch(*map(moved, batch))._replace(draws=moved_draws)

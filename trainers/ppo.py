@@ -213,13 +213,13 @@ class PPOTrainer:
     def _epoch(self, batch: RolloutBatch) -> list[MinibatchRecord]:
         order = self.epoch_order(len(batch.states_BS)).to(self.device)
         size = self.config.minibatch_size or len(order)
-        return [self._minibatch(batch.rows(rows), rows) for rows in order.split(size)]
+        return [self._minibatch(batch.rows(rows), rows) for rows in torch.split(order, size)]
 
     def _minibatch(self, batch: RolloutBatch, rows: Tensor) -> MinibatchRecord:
         evaluation = evaluate(self.policy, batch)
         loss = ppo_loss(evaluation, batch, self.config)
         self.optimizer.zero_grad()
-        loss.total.backward()
+        torch.autograd.backward(loss.total)
         norm = torch.nn.utils.clip_grad_norm_(
             self.policy.parameters(), self.config.max_gradient_norm
         )

@@ -116,7 +116,7 @@ def gae(
         next_value = value
         found.append(advantage)
     advantages = np.array(found[::-1], dtype=np.float32)
-    return Advantages(advantages, advantages + np.asarray(values, dtype=np.float64))
+    return Advantages(advantages, advantages.astype(np.float64) + np.asarray(values, np.float64))
 
 
 def normalised(advantages: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -112,10 +112,10 @@ class PlainUpdate:
     def update(self, steps: list[RolloutStep], batch: RolloutBatch, orders: list[Tensor]) -> None:
         """Make one pass an order."""
         for order in orders:
-            for rows in order.split(self.config.minibatch_size):
+            for rows in torch.split(order, self.config.minibatch_size):
                 losses = [self._loss(steps[n], batch, n) for n in rows.tolist()]
                 self.optimizer.zero_grad()
-                torch.stack(losses).mean().backward()
+                torch.autograd.backward(torch.stack(losses).mean())
                 torch.nn.utils.clip_grad_norm_(
                     self.policy.parameters(), self.config.max_gradient_norm
                 )
@@ -135,7 +135,8 @@ class PlainUpdate:
         value_loss = 0.5 * (value - batch.returns_B[row]).square()
         log_p = torch.log_softmax(logits, dim=-1)
         bonus = config.entropy_coefficient * -(log_p.exp() * log_p).sum()
-        return policy_loss + config.value_coefficient * value_loss - bonus
+        total: Tensor = policy_loss + config.value_coefficient * value_loss - bonus
+        return total
 
 
 class _Recorder(PPOTrainer):
@@ -192,7 +193,7 @@ def _difference(batch: RolloutBatch, ours: SkillPolicy, plain: SkillPolicy) -> f
             torch.softmax(policy(batch.states_BS, batch.skills_MD).logits, dim=-1)
             for policy in (ours, plain)
         )
-    return (first - second).abs().max().item()
+    return float((first - second).abs().max())
 
 
 def main() -> None:
@@ -211,7 +212,8 @@ def main() -> None:
     print(
         f"{sizes.steps} steps x {sizes.skills} skills x {sizes.epochs} epochs on {result.threads} "
         f"threads: {result.update_s:.3f} s, step by step {result.plain_s:.2f} s, "
-        f"ratio {result.ratio:.1f} (largest difference of a probability {result.largest_difference:.1e})"
+        f"ratio {result.ratio:.1f} (largest difference of a probability: "
+        f"{result.largest_difference:.1e})"
     )
 
 
