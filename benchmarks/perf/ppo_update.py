@@ -2,8 +2,8 @@
 
 Run `python -m langgraph_memskill.benchmarks.perf.ppo_update`. Both sides take turns in one process,
 so a busy machine slows both, and start from the same weights, rollouts and order of steps; how far
-apart their policies are afterwards is printed. The plain side is what a first version looks like: every
-step's skills are encoded and concatenated with its state, one step after the other.
+apart their policies are afterwards is printed. The plain side is what a first version looks like:
+every step's skills are encoded and concatenated with its state, one step after the other.
 """
 
 import argparse
