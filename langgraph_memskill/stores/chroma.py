@@ -64,7 +64,8 @@ class ChromaStore(TtlSweeping, ConditionalWrites, StoreUpkeep, BaseStore):
     Every namespace has collections of its own, so a search costs about what a bare Chroma query
     costs, however many other namespaces there are. A namespace in use takes about 2.7 MB of memory.
     A folder may be opened several times and by several processes, which take turns batch by batch;
-    other programs must not open it with Chroma clients of their own at the same time.
+    other programs must not open it with Chroma clients of their own at the same time, which is
+    noticed at the next call and an error.
 
     Example:
         ```python
