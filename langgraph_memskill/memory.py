@@ -3,7 +3,6 @@
 import asyncio
 import uuid
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,18 +16,18 @@ from langgraph.types import Checkpointer
 
 from langgraph_memskill.agent_nodes import RecallMessagesNode, RememberMessagesNode
 from langgraph_memskill.background import BackgroundWriter
-from langgraph_memskill.construction_runs import QUEUED, ConstructionRuns, OnStep
+from langgraph_memskill.construction_runs import ConstructionRuns, OnStep
 from langgraph_memskill.controller.files import make_selector
 from langgraph_memskill.controller.selectors import Selector
 from langgraph_memskill.embedding import TextEncoder, load_encoder
 from langgraph_memskill.graphs.answering import answer_of, ask, build_answering_graph
 from langgraph_memskill.graphs.construction import ConstructionParts, build_construction_graph
 from langgraph_memskill.input import Rememberable, spans_of
+from langgraph_memskill.memory_background import BackgroundRemembering
 from langgraph_memskill.memory_folder import DEFAULT_PACKS, MemoryFolder, store_index
 from langgraph_memskill.memory_lifetimes import refuse_two_lifetimes
 from langgraph_memskill.middleware import MemSkillMiddleware
 from langgraph_memskill.models import load_model, model_name
-from langgraph_memskill.namespaces import Namespace
 from langgraph_memskill.nodes.retrieve import DEFAULT_NAMESPACE
 from langgraph_memskill.nodes.split import number_spans
 from langgraph_memskill.prompts import AnswerStyle
@@ -39,12 +38,11 @@ from langgraph_memskill.stored_memories import StoredMemories
 from langgraph_memskill.stores.changes import ChangeLog
 from langgraph_memskill.stores.chroma import ChromaStore
 from langgraph_memskill.stores.pending import PendingSpans
-from langgraph_memskill.threads import current_thread_id
 from langgraph_memskill.tools import build_tools
 from langgraph_memskill.traces.recording import RewardRecorder, TraceRecorder, make_recorder
 
 
-class MemSkillMemory(StoredMemories):
+class MemSkillMemory(BackgroundRemembering, StoredMemories):
     """A long-term memory that an agent, a graph or a plain program can use.
 
     Every operation has an async twin with an "a" in front, which never blocks the event loop.
@@ -268,28 +266,6 @@ class MemSkillMemory(StoredMemories):
             spans, namespace, episode_id=episode_id, config=config, on_step=on_step
         )
 
-    def remember_later(self, content: Rememberable, namespace: Namespace) -> str:
-        """Queue content durably and remember it in the background; `flush` waits for it.
-
-        Args:
-            content: As in `remember`.
-            namespace: Whose memories, as `namespace_for` gives it.
-
-        Returns:
-            The episode id.
-        """
-        episode_id, queued = self._queued(content, namespace)
-        self._pending.add(queued)
-        self._background.signal(namespace)
-        return episode_id
-
-    async def aremember_later(self, content: Rememberable, namespace: Namespace) -> str:
-        """Like `remember_later`, without blocking the event loop."""
-        episode_id, queued = self._queued(content, namespace)
-        await self._pending.aadd(queued)
-        self._background.signal(namespace)
-        return episode_id
-
     @property
     def trace_failures(self) -> int:
         """Writes of traces that failed; the memories themselves are not affected."""
@@ -374,21 +350,6 @@ class MemSkillMemory(StoredMemories):
         """A node for a StateGraph over messages; options: see `RememberMessagesNode`."""
         return RememberMessagesNode(self, **options)
 
-    def flush(self, timeout_s: float | None = None) -> bool:
-        """Wait until the background writer has tried everything that it was given.
-
-        Args:
-            timeout_s: Seconds to wait at most; None waits as long as it takes.
-
-        Returns:
-            Whether it is done.
-        """
-        return self._background.flush(timeout_s)
-
-    async def aflush(self, timeout_s: float | None = None) -> bool:
-        """Like `flush`, without blocking the event loop."""
-        return await asyncio.to_thread(self.flush, timeout_s)
-
     def close(self) -> None:
         """Drain the background writer and close the store if this memory opened it."""
         self._background.close()
@@ -413,18 +374,3 @@ class MemSkillMemory(StoredMemories):
     def _episode(self, content: Rememberable, time: str | None) -> tuple[str, list[Span]]:
         episode_id = uuid.uuid4().hex
         return episode_id, number_spans(spans_of(content, self.settings, time), episode_id)
-
-    def _queued(self, content: Rememberable, namespace: Namespace) -> tuple[str, list[FailedSpan]]:
-        episode_id, spans = self._episode(content, None)
-        queued = FailedSpan(
-            span=spans[0],
-            namespace=namespace,
-            reason=QUEUED,
-            attempts=0,
-            thread_id=current_thread_id(),
-        )
-        return episode_id, [replace(queued, span=span) for span in spans]
-
-    def _drain_queued(self, namespace: Namespace) -> None:
-        waiting = self._pending.waiting(namespace)
-        self._runs.drain([entry for entry in waiting if entry.reason == QUEUED])

@@ -14,6 +14,7 @@ from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.errors import ConfigError, MemoryNotFoundError
 from langgraph_memskill.memory_changes import MemoryChanges
 from langgraph_memskill.memory_checks import MemoryChecks
+from langgraph_memskill.memory_feedback import MemoryFeedback
 from langgraph_memskill.memory_lifetimes import MemoryLifetimes
 from langgraph_memskill.memory_transfer import MemoryTransfer
 from langgraph_memskill.namespaces import (
@@ -26,13 +27,6 @@ from langgraph_memskill.records import Memory, MemoryAction
 from langgraph_memskill.stores.applying import Cause, MemoryWriter
 from langgraph_memskill.stores.changes import ChangeLog
 from langgraph_memskill.stores.chroma import ChromaStore
-from langgraph_memskill.stores.feedback import (
-    Feedback,
-    aread_feedback,
-    make_feedback,
-    put_feedback,
-    read_feedback,
-)
 from langgraph_memskill.stores.items import (
     MemorySearch,
     aread_items,
@@ -56,7 +50,9 @@ from langgraph_memskill.writing.memory_usage import MemoryUsage
 _ALL_NAMESPACES = 1_000_000
 
 
-class StoredMemories(MemoryChanges, MemoryChecks, MemoryLifetimes, MemoryTransfer, MemoryUsage):
+class StoredMemories(
+    MemoryChanges, MemoryChecks, MemoryFeedback, MemoryLifetimes, MemoryTransfer, MemoryUsage
+):
     """The memories of all users in one store.
 
     `user_id` (and `scope`, for other placeholders of the namespace) may be left out inside of a
@@ -255,42 +251,6 @@ class StoredMemories(MemoryChanges, MemoryChecks, MemoryLifetimes, MemoryTransfe
         return forgotten(
             await self._writer.aapply(namespace, [action], _cause("forget")), memory_id
         )
-
-    def feedback(self, episode_id: str, reward: float) -> Feedback:
-        """Record how well an episode (a `remember` call) served; training uses it.
-
-        If the episode's run was recorded, the reward is appended to its traces, too.
-
-        Args:
-            episode_id: The id that `remember` returned.
-            reward: Any finite number; benchmarks use [0, 1]. Of several the latest holds.
-
-        Raises:
-            ConfigError: If the id is blank or the reward is not finite.
-        """
-        feedback = make_feedback(episode_id, reward)
-        self.store.batch([put_feedback(feedback)])
-        self._record(feedback)
-        return feedback
-
-    async def afeedback(self, episode_id: str, reward: float) -> Feedback:
-        """Like `feedback`, without blocking the event loop."""
-        feedback = make_feedback(episode_id, reward)
-        await self.store.abatch([put_feedback(feedback)])
-        await asyncio.to_thread(self._record, feedback)
-        return feedback
-
-    def _record(self, feedback: Feedback) -> None:
-        if self._rewards is not None:
-            self._rewards.reward(feedback)
-
-    def recorded_feedback(self, episode_id: str | None = None) -> list[Feedback]:
-        """The recorded rewards of an episode, or all, oldest first."""
-        return read_feedback(self.store, episode_id)
-
-    async def arecorded_feedback(self, episode_id: str | None = None) -> list[Feedback]:
-        """Like `recorded_feedback`, without blocking the event loop."""
-        return await aread_feedback(self.store, episode_id)
 
     def close(self) -> None:
         """Close the store and the change log if they were opened for this."""
