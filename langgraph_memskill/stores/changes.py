@@ -166,12 +166,17 @@ class ChangeLog:
             ).fetchall()
         return [change_of(row) for row in reversed(rows)]
 
-    def read_all(self, namespace: Namespace | None = None) -> Iterator[Change]:
-        """Read every settled change, of one namespace or of all, in order, page by page."""
+    def read_all(self, namespace: Namespace | None = None, *, after: int = 0) -> Iterator[Change]:
+        """Read every settled change, of one namespace or of all, in order, page by page.
+
+        Args:
+            namespace: Only those of this namespace.
+            after: Only those whose `seq` is higher.
+        """
         where, values = _conditions(
             namespace=None if namespace is None else encode_namespace(namespace), state="settled"
         )
-        seq = 0
+        seq = after
         while True:
             with self._reading() as connection:
                 rows = connection.execute(
@@ -182,6 +187,18 @@ class ChangeLog:
             if len(rows) < _PAGE:
                 return
             seq = rows[-1]["seq"]
+
+    def newest(self, namespace: Namespace) -> int:
+        """The `seq` of the namespace's newest settled change; 0 if there is none.
+
+        Every later change of the namespace gets a higher one, also one that is pending now.
+        """
+        with self._reading() as connection:
+            row = connection.execute(
+                "SELECT max(seq) FROM changes WHERE namespace = ? AND state = 'settled'",
+                (encode_namespace(namespace),),
+            ).fetchone()
+        return int(row[0] or 0)
 
     def last(self, namespace: Namespace) -> dict[str, Change]:
         """The newest settled change of every memory of a namespace, by memory id."""

@@ -1,0 +1,365 @@
+"""BM25 over the words of memories: one small SQLite FTS5 index a namespace."""
+
+import hashlib
+import logging
+import re
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC
+from pathlib import Path
+from typing import TypeVar
+
+from langgraph_memskill.errors import StoreError
+from langgraph_memskill.namespaces import Namespace
+from langgraph_memskill.records import Change, Memory
+from langgraph_memskill.search.fusion import Neighbours
+from langgraph_memskill.search.lexical_file import connect
+from langgraph_memskill.stop_words import STOP_WORDS
+from langgraph_memskill.stores.change_rows import encode_namespace
+from langgraph_memskill.stores.locks import NamespaceLocks
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+_APOSTROPHE = re.compile(r"['’]")
+_MOST_WORDS = 64
+"""Words of a question that are looked for; a longer one is a text rather than a question."""
+_READ_CHARACTERS = 20_000
+_MOST_OPEN = 256
+"""Indexes that are kept in memory where there is no folder; the least used is made anew later."""
+_MOST_VARIABLES = 500
+_FED = "fed"
+
+
+class LexicalIndexes:
+    """The lexical indexes of a memory's namespaces.
+
+    An index is derived from the store and its change log: it knows up to which change it has been
+    fed, a search feeds it the rest first, and so writing memories costs nothing and a crash leaves
+    nothing wrong. A damaged or deleted file is made anew. Every namespace has a file of its own, so
+    what one user says neither shows up in another's search nor changes its scores.
+
+    Statistics, stemming (Porter) and BM25 (k1 = 1.2, b = 0.75) are SQLite's; words that more than
+    half of the memories have, such as the speakers' names, count nothing.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """Keep indexes.
+
+        Args:
+            folder: Where their files are, made when needed; None keeps them in memory.
+        """
+        self._folder = folder
+        self._locks = NamespaceLocks(None if folder is None else folder / "locks")
+        self._in_memory: OrderedDict[Namespace, sqlite3.Connection] = OrderedDict()
+
+    def fed(self, namespace: Namespace) -> int | None:
+        """The `seq` of the last change that the index knows; None if it is to be built."""
+        return self._use(namespace, _fed)
+
+    def build(self, namespace: Namespace, memories: Iterable[Memory], seq: int) -> None:
+        """Make the index from all memories of a namespace.
+
+        Args:
+            namespace: Whose.
+            memories: All of them, read after `seq` was.
+            seq: The newest change before that.
+        """
+
+        def build(connection: sqlite3.Connection) -> None:
+            with _transaction(connection):
+                if _fed(connection) is not None:
+                    return  # another process was quicker
+                for memory in sorted(memories, key=lambda memory: memory.created_at):
+                    _put(connection, memory)
+                _note_fed(connection, seq)
+
+        self._use(namespace, build, write=True)
+
+    def feed(self, namespace: Namespace, changes: Sequence[Change], *, after: int) -> None:
+        """Bring the index up to date.
+
+        Args:
+            namespace: Whose.
+            changes: What the log has behind `after`, in order.
+            after: What `fed` said; if somebody else has fed the index meanwhile, nothing is done.
+        """
+
+        def feed(connection: sqlite3.Connection) -> None:
+            with _transaction(connection):
+                if _fed(connection) != after:
+                    return
+                for change in changes:
+                    if change.after is None:
+                        _remove(connection, change.memory_id)
+                    else:
+                        _put(connection, change.after)
+                _note_fed(connection, changes[-1].seq)
+
+        if changes:
+            self._use(namespace, feed, write=True)
+
+    def mend(self, namespace: Namespace, seen: Iterable[Memory], gone: Iterable[str]) -> None:
+        """Repair what the log did not tell: somebody else wrote to the store.
+
+        Args:
+            namespace: Whose.
+            seen: Memories as they are in the store.
+            gone: Ids that are not there any more.
+        """
+
+        def mend(connection: sqlite3.Connection) -> None:
+            with _transaction(connection):
+                for memory in seen:
+                    _put(connection, memory)
+                for memory_id in gone:
+                    _remove(connection, memory_id)
+
+        self._use(namespace, mend, write=True)
+
+    def search(self, namespace: Namespace, query: str, limit: int) -> dict[str, float]:
+        """Find the memories that share words with a query.
+
+        Args:
+            namespace: Whose.
+            query: Any text; nothing in it is an operator.
+            limit: How many at most, >= 1.
+
+        Returns:
+            BM25 scores, > 0, by memory id, highest first.
+        """
+        words = _words(query)
+        if not words:
+            return {}
+        return self._use(namespace, lambda connection: _search(connection, words, limit))
+
+    def texts(self, namespace: Namespace, ids: Collection[str]) -> dict[str, str]:
+        """What the index has as the texts of memories, by id."""
+
+        def texts(connection: sqlite3.Connection) -> dict[str, str]:
+            rows = _rows(
+                connection,
+                "SELECT m.id, w.text FROM memories AS m JOIN words AS w ON w.rowid = m.place "
+                "WHERE m.id IN ({})",
+                ids,
+            )
+            return dict(rows)
+
+        return self._use(namespace, texts)
+
+    def neighbours(self, namespace: Namespace, ids: Collection[str]) -> dict[str, Neighbours]:
+        """The memories before and after each memory in its session, by id."""
+        return self._use(namespace, lambda connection: _neighbours(connection, ids))
+
+    def drop(self, namespace: Namespace) -> None:
+        """Remove the index with everything that it holds; the next search makes it anew.
+
+        Raises:
+            StoreError: If its file cannot be removed.
+        """
+        with self._locks.hold(namespace):
+            if (connection := self._in_memory.pop(namespace, None)) is not None:
+                connection.close()
+            if (path := self._path(namespace)) is not None:
+                _unlink(path)
+
+    def drop_others(self, namespaces: Collection[Namespace]) -> int:
+        """Remove the files of all namespaces but these.
+
+        Returns:
+            How many were removed.
+
+        Raises:
+            StoreError: If one of them cannot be removed.
+        """
+        if self._folder is None or not self._folder.is_dir():
+            return 0
+        kept = {path for namespace in namespaces if (path := self._path(namespace)) is not None}
+        others = [path for path in self._folder.glob("*.db") if path not in kept]
+        for path in others:
+            _unlink(path)
+        return len(others)
+
+    def close(self) -> None:
+        """Let go of the indexes in memory."""
+        while self._in_memory:
+            self._in_memory.popitem()[1].close()
+
+    def _use(self, namespace: Namespace, work: Callable[[sqlite3.Connection], T], *, write: bool = False) -> T:
+        path = self._path(namespace)
+        if path is None:
+            with self._locks.hold(namespace):
+                return work(self._connection(namespace))
+        try:
+            return self._use_file(namespace, path, work, write=write)
+        except sqlite3.DatabaseError as error:
+            logger.warning("the lexical index %s is made anew: %s", path, error)
+            self.drop(namespace)
+            try:
+                return self._use_file(namespace, path, work, write=write)
+            except sqlite3.Error as second:
+                raise _unusable(path, second) from second
+        except OSError as error:
+            raise _unusable(path, error) from error
+
+    def _use_file(self, namespace: Namespace, path: Path, work: Callable[[sqlite3.Connection], T], *, write: bool) -> T:
+        # Writers take turns, and nobody removes a file under one that writes: SQLite could not
+        # tell the new file's journal from the old one's.
+        if write or not path.exists():
+            with self._locks.hold(namespace), _opened(path) as connection:
+                return work(connection)
+        with _opened(path) as connection:
+            return work(connection)
+
+    def _connection(self, namespace: Namespace) -> sqlite3.Connection:
+        connection = self._in_memory.pop(namespace, None) or connect(None)
+        self._in_memory[namespace] = connection
+        if len(self._in_memory) > _MOST_OPEN:
+            self._in_memory.popitem(last=False)
+        return connection
+
+    def _path(self, namespace: Namespace) -> Path | None:
+        if self._folder is None:
+            return None
+        name = hashlib.sha256(encode_namespace(namespace).encode()).hexdigest()[:32]
+        return self._folder / f"{name}.db"
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    connection = connect(path)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _fed(connection: sqlite3.Connection) -> int | None:
+    row = connection.execute("SELECT value FROM notes WHERE name = ?", (_FED,)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _note_fed(connection: sqlite3.Connection, seq: int) -> None:
+    connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (_FED, str(seq)))
+
+
+def _put(connection: sqlite3.Connection, memory: Memory) -> None:
+    key, text = _plain(memory.id), _plain(memory.content)
+    row = connection.execute("SELECT place FROM memories WHERE id = ?", (key,)).fetchone()
+    if row is not None:
+        connection.execute("UPDATE words SET text = ? WHERE rowid = ?", (text, row[0]))
+        return
+    created = memory.created_at.astimezone(UTC).isoformat(timespec="microseconds")
+    place = connection.execute(
+        "INSERT INTO memories (id, session, created) VALUES (?, ?, ?)",
+        (key, _plain(_session(memory)), created),
+    ).lastrowid
+    connection.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (place, text))
+
+
+def _remove(connection: sqlite3.Connection, memory_id: str) -> None:
+    key = _plain(memory_id)
+    row = connection.execute("SELECT place FROM memories WHERE id = ?", (key,)).fetchone()
+    if row is not None:
+        connection.execute("DELETE FROM words WHERE rowid = ?", row)
+        connection.execute("DELETE FROM memories WHERE place = ?", row)
+
+
+def _session(memory: Memory) -> str:
+    """What a memory's neighbours have in common with it: the session, or else the episode."""
+    if not memory.sources:
+        return ""
+    source = memory.sources[0]
+    return source.session or source.span_id.rpartition("/")[0]
+
+
+def _search(
+    connection: sqlite3.Connection, words: Sequence[str], limit: int
+) -> dict[str, float]:
+    count = "SELECT count(*) FROM words WHERE words MATCH ?"
+    total = connection.execute("SELECT count(*) FROM memories").fetchone()[0]
+    frequency = {
+        word: connection.execute(count, (f'"{word}"',)).fetchone()[0] for word in words
+    }
+    # BM25 gives a word that half of the memories have no weight, but takes its time over it.
+    telling = [word for word in words if 0 < 2 * frequency[word] <= total]
+    chosen = telling or [word for word in words if frequency[word]]
+    if not chosen:
+        return {}
+    rows = connection.execute(
+        "SELECT m.id, -w.rank FROM words AS w JOIN memories AS m ON m.place = w.rowid "
+        "WHERE words MATCH ? ORDER BY w.rank, w.rowid LIMIT ?",
+        (" OR ".join(f'"{word}"' for word in chosen), limit),
+    )
+    return dict(rows)
+
+
+def _neighbours(
+    connection: sqlite3.Connection, ids: Collection[str]
+) -> dict[str, Neighbours]:
+    beside = (
+        "(SELECT n.id FROM memories AS n WHERE n.session = m.session AND "
+        "(n.created, n.place) {sign} (m.created, m.place) "
+        "ORDER BY n.created {order}, n.place {order} LIMIT 1)"
+    )
+    before = beside.format(sign="<", order="DESC")
+    after = beside.format(sign=">", order="ASC")
+    rows = _rows(
+        connection, f"SELECT m.id, {before}, {after} FROM memories AS m WHERE m.id IN ({{}})", ids
+    )
+    return {key: Neighbours(*others) for key, *others in rows}
+
+
+def _rows(connection: sqlite3.Connection, query: str, ids: Collection[str]) -> list[tuple[str, ...]]:
+    keys = [_plain(key) for key in ids]
+    rows: list[tuple[str, ...]] = []
+    for start in range(0, len(keys), _MOST_VARIABLES):
+        some = keys[start : start + _MOST_VARIABLES]
+        rows += connection.execute(query.format(", ".join("?" * len(some))), some).fetchall()
+    return rows
+
+
+def _words(query: str) -> list[str]:
+    """The distinct words of a query that tell something; all of them if none does."""
+    found = _WORD.findall(_plain(query[:_READ_CHARACTERS]).casefold())
+    telling = [word for word in found if word.replace("’", "'") not in STOP_WORDS] or found
+    parts = [part for word in telling for part in _APOSTROPHE.split(word)]
+    # What is left of "Ann's" and "won't" are single letters.
+    words = [part for part in parts if len(part) > 1 or part.isdigit()] or parts
+    return list(dict.fromkeys(words))[:_MOST_WORDS]
+
+
+def _plain(text: str) -> str:
+    """A text that SQLite can hold: without lone surrogates and NULs."""
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", " ")
+
+
+def _unlink(path: Path) -> None:
+    for name in (path.name, f"{path.name}-journal"):
+        try:
+            path.with_name(name).unlink(missing_ok=True)
+        except OSError as error:
+            raise _unusable(path, error) from error
+
+
+def _unusable(path: Path, error: Exception) -> StoreError:
+    return StoreError(
+        f"the lexical index {str(path)!r} cannot be used: {error}. Make its folder writable, or "
+        'search with SearchSettings(mode="dense")'
+    )
