@@ -16,7 +16,9 @@ from langgraph_memskill.nodes.recall import RecallNode
 from langgraph_memskill.nodes.retrieve import DEFAULT_NAMESPACE
 from langgraph_memskill.prompts import AnswerStyle
 from langgraph_memskill.records import Answer, Memory
+from langgraph_memskill.search.settings import SearchSettings
 from langgraph_memskill.state import AnsweringState, MemSkillContext, load_all
+from langgraph_memskill.stores.changes import ChangeLog
 from langgraph_memskill.stores.items import checked_query
 
 
@@ -27,6 +29,8 @@ def build_answering_graph(
     store: BaseStore | None = None,
     namespace: tuple[str, ...] = DEFAULT_NAMESPACE,
     top_k: int = 20,
+    search: SearchSettings | None = None,
+    change_log: ChangeLog | None = None,
     checkpointer: Checkpointer = None,
 ) -> CompiledStateGraph[Any, Any, Any, Any]:
     """Compile the graph recall -> answer.
@@ -37,12 +41,21 @@ def build_answering_graph(
         store: Where the memories are; None takes the graph's store.
         namespace: Template of the memories' namespace.
         top_k: Memories a question, >= 1.
+        search: How the memories are found; None takes the defaults.
+        change_log: The store's change log; None takes the one of this process for the store.
         checkpointer: Any LangGraph checkpointer.
 
     Returns:
         A graph over `AnsweringState`, with `MemSkillContext` (or any context with a `user_id`).
     """
-    recall = RecallNode(encoder, store=store, namespace=namespace, top_k=top_k)
+    recall = RecallNode(
+        encoder,
+        store=store,
+        namespace=namespace,
+        top_k=top_k,
+        search=search,
+        change_log=change_log,
+    )
     builder = StateGraph(AnsweringState, context_schema=MemSkillContext)
     builder.add_node("recall", recall)
     builder.add_node("answer", AnswerNode(model))

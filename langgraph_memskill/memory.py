@@ -98,6 +98,7 @@ class MemSkillMemory(BackgroundRemembering, StoredMemories):
             text_encoder,
             namespace,
             self.settings.top_k,
+            search=self.settings.search,
             owns_store=store is None,
             change_log=change_log,
             rewards=recorder,
@@ -113,6 +114,8 @@ class MemSkillMemory(BackgroundRemembering, StoredMemories):
             store=self.store,
             namespace=namespace,
             top_k=self.settings.top_k,
+            search=self.settings.search,
+            change_log=self.change_log,
             checkpointer=False,
         )
         self._pending = PendingSpans(self.store)

@@ -143,7 +143,8 @@ class Memory:
     history: tuple[MemoryVersion, ...] = ()
     """All versions, oldest first; the last one is the present content."""
     score: float | None = None
-    """Similarity to the query that found it, in [-1, 1]; None if it was not found by a query."""
+    """Cosine similarity to the query that found it, in [-1, 1]; None if no query found it, or only
+    by its words or a neighbour."""
 
 
 class ChangeKind(StrEnum):

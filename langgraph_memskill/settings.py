@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 from langgraph_memskill.errors import ConfigError
 from langgraph_memskill.records import Span
+from langgraph_memskill.search.settings import DENSE, SearchSettings
 from langgraph_memskill.spans import SpanMode
 
 Period = Literal["run", "day", "user"]
@@ -57,6 +58,9 @@ class Settings:
     """K, the skills picked for a span (METHOD: 3 in training, 5 to 7 at evaluation), >= 1."""
     top_k: int = 20
     """Memories retrieved for a span and for a question, >= 1."""
+    search: SearchSettings = SearchSettings()
+    """How memories are found for a question; the memories of a span are always found by meaning
+    (METHOD, step 1)."""
     message_mode: SpanMode = SpanMode.TURN_PAIR
     """How a list of messages is cut into spans."""
     text_mode: SpanMode = SpanMode.FIXED
@@ -111,6 +115,8 @@ class Settings:
             raise ConfigError(f"update_candidates={self.update_candidates!r} must be at least 0")
         if not isinstance(self.gate, bool) and not callable(self.gate):
             raise ConfigError(f"gate={self.gate!r} must be True, False or a function of a span")
+        if not isinstance(self.search, SearchSettings):
+            raise ConfigError(f"search={self.search!r} must be a SearchSettings")
         self._check_writing()
 
     def _check_writing(self) -> None:
@@ -124,6 +130,6 @@ class Settings:
             raise ConfigError(f"budgets={self.budgets!r} must be a tuple of Budget")
 
 
-METHOD = Settings(gate=False, merge_duplicates=False, update_candidates=0)
+METHOD = Settings(gate=False, merge_duplicates=False, update_candidates=0, search=DENSE)
 """The construction step exactly as METHOD has it, for benchmarks and comparisons; take
 `dataclasses.replace(METHOD, skills_per_span=3, ...)` for other numbers."""

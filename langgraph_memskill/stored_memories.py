@@ -24,6 +24,9 @@ from langgraph_memskill.namespaces import (
     current_runtime,
 )
 from langgraph_memskill.records import Memory, MemoryAction
+from langgraph_memskill.search.hybrid import HybridSearch
+from langgraph_memskill.search.settings import SearchSettings
+from langgraph_memskill.search.wanted import Filter, Wanted
 from langgraph_memskill.stores.applying import Cause, MemoryWriter
 from langgraph_memskill.stores.changes import ChangeLog
 from langgraph_memskill.stores.chroma import ChromaStore
@@ -67,6 +70,7 @@ class StoredMemories(
         namespace: Sequence[str],
         top_k: int,
         *,
+        search: SearchSettings | None = None,
         owns_store: bool = False,
         change_log: ChangeLog | str | Path | None = None,
         rewards: RewardRecorder | None = None,
@@ -78,6 +82,7 @@ class StoredMemories(
             encoder: Ranks the memories of a store without an embedding index.
             namespace: Template of the memories' namespace.
             top_k: Memories that `recall` finds unless it is told otherwise, >= 1.
+            search: How `recall` searches unless it is told otherwise; None takes the defaults.
             owns_store: Whether closing this closes the store.
             change_log: The store's change log, or the file that it is in; None keeps one in memory
                 for as long as the store object lives.
@@ -94,6 +99,8 @@ class StoredMemories(
         self._writer = MemoryWriter(store, log)
         self._writer.recover()
         self._search = MemorySearch(store, encoder)
+        settings = SearchSettings() if search is None else search
+        self._hybrid = HybridSearch(store, encoder, settings, log=self._writer.log)
 
     def namespace_for(
         self, user_id: str | int | None = None, scope: Mapping[str, object] | None = None
@@ -112,25 +119,43 @@ class StoredMemories(
         user_id: str | int | None = None,
         scope: Mapping[str, object] | None = None,
         k: int | None = None,
+        filter: Filter | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        search: SearchSettings | None = None,
         as_of: datetime | None = None,
     ) -> list[Memory]:
-        """Find the memories nearest to a query, most similar first.
+        """Find the memories that fit a query best, best first.
 
         Args:
             query: What is asked for; not blank.
             user_id: Whose memories.
             scope: Values of the namespace's other placeholders.
             k: How many at most, >= 1; None takes the settings' `top_k`.
-            as_of: Find them as they were at this time (with a time zone); None is now.
+            filter: Only memories whose fields pass (see `search.wanted.Wanted.of`), such as
+                `{"model": "extractive"}` or `{"$created_at": {"$gte": "2026-01-31"}}`.
+            since: Only those written or changed at this time or later (with a time zone).
+            until: Only those last changed before this time.
+            search: How to search; None takes the settings' `search`.
+            as_of: Find them as they were at this time (with a time zone), by meaning alone; None is
+                now.
+
+        Returns:
+            Memories; `score` is the cosine similarity to the query, None where only the words or a
+            neighbour led to a memory.
 
         Raises:
-            ConfigError: If the query is blank, k is below 1, or as_of has no time zone.
+            ConfigError: If the query is blank, k is below 1, the filter is not understood, a time
+                has no time zone, or `as_of` is combined with one of the four before it.
         """
         namespace, limit = self.namespace_for(user_id, scope), self._limit(k)
+        wanted = Wanted.of(filter, since=since, until=until)
         if as_of is not None:
+            _refuse_both(wanted, search)
             return self._recall_past(namespace, checked_query(query), limit, as_of)
-        [found] = self._search.search(namespace, [checked_query(query)], limit)
-        return found
+        return self._hybrid.search(
+            namespace, checked_query(query), limit, wanted=wanted, settings=search
+        )
 
     async def arecall(
         self,
@@ -139,14 +164,21 @@ class StoredMemories(
         user_id: str | int | None = None,
         scope: Mapping[str, object] | None = None,
         k: int | None = None,
+        filter: Filter | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        search: SearchSettings | None = None,
         as_of: datetime | None = None,
     ) -> list[Memory]:
         """Like `recall`, without blocking the event loop."""
         namespace, limit = self.namespace_for(user_id, scope), self._limit(k)
+        wanted = Wanted.of(filter, since=since, until=until)
         if as_of is not None:
+            _refuse_both(wanted, search)
             return await self._arecall_past(namespace, checked_query(query), limit, as_of)
-        [found] = await self._search.asearch(namespace, [checked_query(query)], limit)
-        return found
+        return await self._hybrid.asearch(
+            namespace, checked_query(query), limit, wanted=wanted, settings=search
+        )
 
     def memories(
         self, *, user_id: str | int | None = None, scope: Mapping[str, object] | None = None
@@ -320,6 +352,11 @@ class StoredMemories(
         if user_id is None and self.namespace.names:
             return None
         return [self.namespace_for(user_id)]
+
+
+def _refuse_both(wanted: Wanted, search: SearchSettings | None) -> None:
+    if wanted.filter is not None or search is not None:
+        raise ConfigError("as_of cannot be combined with filter, since, until or search")
 
 
 def _tombstone_lookups(memory_id: str, places: Sequence[Namespace] | None) -> list[Op]:

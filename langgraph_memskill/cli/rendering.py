@@ -105,7 +105,7 @@ def memories_table(memories: Sequence[Memory]) -> Table:
         grid.add_column(style=style, no_wrap=True)
     grid.add_column(overflow="fold")
     for memory in memories:
-        score = [f"{memory.score or 0:.2f}"] * found
+        score = ["" if memory.score is None else f"{memory.score:.2f}"] * found
         content = Text(printable(memory.content))
         grid.add_row(*score, short_id(memory.id), _date(memory), content)
     return grid

@@ -16,9 +16,7 @@ class Neighbours(NamedTuple):
     after: str | None = None
 
 
-def fuse(
-    rankings: Sequence[Sequence[KeyT]], weights: Sequence[float] | None = None
-) -> list[KeyT]:
+def fuse(rankings: Sequence[Sequence[KeyT]], weights: Sequence[float] | None = None) -> list[KeyT]:
     """Fuse rankings by reciprocal rank.
 
     Args:

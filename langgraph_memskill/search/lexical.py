@@ -2,37 +2,42 @@
 
 import hashlib
 import logging
-import re
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC
 from pathlib import Path
+from threading import Lock
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 from langgraph_memskill.errors import StoreError
 from langgraph_memskill.namespaces import Namespace
 from langgraph_memskill.records import Change, Memory
 from langgraph_memskill.search.fusion import Neighbours
 from langgraph_memskill.search.lexical_file import connect
-from langgraph_memskill.stop_words import STOP_WORDS
+from langgraph_memskill.search.lexical_rows import (
+    note_fed,
+    put,
+    read_fed,
+    read_neighbours,
+    read_rows,
+    remove,
+    search_words,
+    transaction,
+    words_of_query,
+)
 from langgraph_memskill.stores.change_rows import encode_namespace
+from langgraph_memskill.stores.changes import ChangeLog
 from langgraph_memskill.stores.locks import NamespaceLocks
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+_Work = Callable[[sqlite3.Connection], T]
 
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-_APOSTROPHE = re.compile(r"['’]")
-_MOST_WORDS = 64
-"""Words of a question that are looked for; a longer one is a text rather than a question."""
-_READ_CHARACTERS = 20_000
 _MOST_OPEN = 256
 """Indexes that are kept in memory where there is no folder; the least used is made anew later."""
-_MOST_VARIABLES = 500
-_FED = "fed"
 
 
 class LexicalIndexes:
@@ -57,9 +62,23 @@ class LexicalIndexes:
         self._locks = NamespaceLocks(None if folder is None else folder / "locks")
         self._in_memory: OrderedDict[Namespace, sqlite3.Connection] = OrderedDict()
 
+    @classmethod
+    def beside(cls, log: ChangeLog) -> "LexicalIndexes":
+        """The indexes that everything in this process shares for a change log.
+
+        They are files in a folder beside the log's file, or in memory where the log is.
+        """
+        with _beside_guard:
+            indexes = _beside.get(log)
+            if indexes is None:
+                path = log.path
+                folder = None if path is None else path.with_name(f"{path.name}.lexical")
+                indexes = _beside[log] = cls(folder)
+            return indexes
+
     def fed(self, namespace: Namespace) -> int | None:
         """The `seq` of the last change that the index knows; None if it is to be built."""
-        return self._use(namespace, _fed)
+        return self._use(namespace, read_fed)
 
     def build(self, namespace: Namespace, memories: Iterable[Memory], seq: int) -> None:
         """Make the index from all memories of a namespace.
@@ -71,12 +90,12 @@ class LexicalIndexes:
         """
 
         def build(connection: sqlite3.Connection) -> None:
-            with _transaction(connection):
-                if _fed(connection) is not None:
+            with transaction(connection):
+                if read_fed(connection) is not None:
                     return  # another process was quicker
                 for memory in sorted(memories, key=lambda memory: memory.created_at):
-                    _put(connection, memory)
-                _note_fed(connection, seq)
+                    put(connection, memory)
+                note_fed(connection, seq)
 
         self._use(namespace, build, write=True)
 
@@ -90,15 +109,15 @@ class LexicalIndexes:
         """
 
         def feed(connection: sqlite3.Connection) -> None:
-            with _transaction(connection):
-                if _fed(connection) != after:
+            with transaction(connection):
+                if read_fed(connection) != after:
                     return
                 for change in changes:
                     if change.after is None:
-                        _remove(connection, change.memory_id)
+                        remove(connection, change.memory_id)
                     else:
-                        _put(connection, change.after)
-                _note_fed(connection, changes[-1].seq)
+                        put(connection, change.after)
+                note_fed(connection, changes[-1].seq)
 
         if changes:
             self._use(namespace, feed, write=True)
@@ -113,11 +132,11 @@ class LexicalIndexes:
         """
 
         def mend(connection: sqlite3.Connection) -> None:
-            with _transaction(connection):
+            with transaction(connection):
                 for memory in seen:
-                    _put(connection, memory)
+                    put(connection, memory)
                 for memory_id in gone:
-                    _remove(connection, memory_id)
+                    remove(connection, memory_id)
 
         self._use(namespace, mend, write=True)
 
@@ -132,16 +151,16 @@ class LexicalIndexes:
         Returns:
             BM25 scores, > 0, by memory id, highest first.
         """
-        words = _words(query)
+        words = words_of_query(query)
         if not words:
             return {}
-        return self._use(namespace, lambda connection: _search(connection, words, limit))
+        return self._use(namespace, lambda connection: search_words(connection, words, limit))
 
     def texts(self, namespace: Namespace, ids: Collection[str]) -> dict[str, str]:
         """What the index has as the texts of memories, by id."""
 
         def texts(connection: sqlite3.Connection) -> dict[str, str]:
-            rows = _rows(
+            rows = read_rows(
                 connection,
                 "SELECT m.id, w.text FROM memories AS m JOIN words AS w ON w.rowid = m.place "
                 "WHERE m.id IN ({})",
@@ -153,7 +172,7 @@ class LexicalIndexes:
 
     def neighbours(self, namespace: Namespace, ids: Collection[str]) -> dict[str, Neighbours]:
         """The memories before and after each memory in its session, by id."""
-        return self._use(namespace, lambda connection: _neighbours(connection, ids))
+        return self._use(namespace, lambda connection: read_neighbours(connection, ids))
 
     def drop(self, namespace: Namespace) -> None:
         """Remove the index with everything that it holds; the next search makes it anew.
@@ -189,7 +208,7 @@ class LexicalIndexes:
         while self._in_memory:
             self._in_memory.popitem()[1].close()
 
-    def _use(self, namespace: Namespace, work: Callable[[sqlite3.Connection], T], *, write: bool = False) -> T:
+    def _use(self, namespace: Namespace, work: _Work[T], *, write: bool = False) -> T:
         path = self._path(namespace)
         if path is None:
             with self._locks.hold(namespace):
@@ -206,7 +225,14 @@ class LexicalIndexes:
         except OSError as error:
             raise _unusable(path, error) from error
 
-    def _use_file(self, namespace: Namespace, path: Path, work: Callable[[sqlite3.Connection], T], *, write: bool) -> T:
+    def _use_file(
+        self,
+        namespace: Namespace,
+        path: Path,
+        work: _Work[T],
+        *,
+        write: bool,
+    ) -> T:
         # Writers take turns, and nobody removes a file under one that writes: SQLite could not
         # tell the new file's journal from the old one's.
         if write or not path.exists():
@@ -229,6 +255,10 @@ class LexicalIndexes:
         return self._folder / f"{name}.db"
 
 
+_beside: WeakKeyDictionary[ChangeLog, LexicalIndexes] = WeakKeyDictionary()
+_beside_guard = Lock()
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     connection = connect(path)
@@ -236,118 +266,6 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
     finally:
         connection.close()
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _fed(connection: sqlite3.Connection) -> int | None:
-    row = connection.execute("SELECT value FROM notes WHERE name = ?", (_FED,)).fetchone()
-    return None if row is None else int(row[0])
-
-
-def _note_fed(connection: sqlite3.Connection, seq: int) -> None:
-    connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (_FED, str(seq)))
-
-
-def _put(connection: sqlite3.Connection, memory: Memory) -> None:
-    key, text = _plain(memory.id), _plain(memory.content)
-    row = connection.execute("SELECT place FROM memories WHERE id = ?", (key,)).fetchone()
-    if row is not None:
-        connection.execute("UPDATE words SET text = ? WHERE rowid = ?", (text, row[0]))
-        return
-    created = memory.created_at.astimezone(UTC).isoformat(timespec="microseconds")
-    place = connection.execute(
-        "INSERT INTO memories (id, session, created) VALUES (?, ?, ?)",
-        (key, _plain(_session(memory)), created),
-    ).lastrowid
-    connection.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (place, text))
-
-
-def _remove(connection: sqlite3.Connection, memory_id: str) -> None:
-    key = _plain(memory_id)
-    row = connection.execute("SELECT place FROM memories WHERE id = ?", (key,)).fetchone()
-    if row is not None:
-        connection.execute("DELETE FROM words WHERE rowid = ?", row)
-        connection.execute("DELETE FROM memories WHERE place = ?", row)
-
-
-def _session(memory: Memory) -> str:
-    """What a memory's neighbours have in common with it: the session, or else the episode."""
-    if not memory.sources:
-        return ""
-    source = memory.sources[0]
-    return source.session or source.span_id.rpartition("/")[0]
-
-
-def _search(
-    connection: sqlite3.Connection, words: Sequence[str], limit: int
-) -> dict[str, float]:
-    count = "SELECT count(*) FROM words WHERE words MATCH ?"
-    total = connection.execute("SELECT count(*) FROM memories").fetchone()[0]
-    frequency = {
-        word: connection.execute(count, (f'"{word}"',)).fetchone()[0] for word in words
-    }
-    # BM25 gives a word that half of the memories have no weight, but takes its time over it.
-    telling = [word for word in words if 0 < 2 * frequency[word] <= total]
-    chosen = telling or [word for word in words if frequency[word]]
-    if not chosen:
-        return {}
-    rows = connection.execute(
-        "SELECT m.id, -w.rank FROM words AS w JOIN memories AS m ON m.place = w.rowid "
-        "WHERE words MATCH ? ORDER BY w.rank, w.rowid LIMIT ?",
-        (" OR ".join(f'"{word}"' for word in chosen), limit),
-    )
-    return dict(rows)
-
-
-def _neighbours(
-    connection: sqlite3.Connection, ids: Collection[str]
-) -> dict[str, Neighbours]:
-    beside = (
-        "(SELECT n.id FROM memories AS n WHERE n.session = m.session AND "
-        "(n.created, n.place) {sign} (m.created, m.place) "
-        "ORDER BY n.created {order}, n.place {order} LIMIT 1)"
-    )
-    before = beside.format(sign="<", order="DESC")
-    after = beside.format(sign=">", order="ASC")
-    rows = _rows(
-        connection, f"SELECT m.id, {before}, {after} FROM memories AS m WHERE m.id IN ({{}})", ids
-    )
-    return {key: Neighbours(*others) for key, *others in rows}
-
-
-def _rows(connection: sqlite3.Connection, query: str, ids: Collection[str]) -> list[tuple[str, ...]]:
-    keys = [_plain(key) for key in ids]
-    rows: list[tuple[str, ...]] = []
-    for start in range(0, len(keys), _MOST_VARIABLES):
-        some = keys[start : start + _MOST_VARIABLES]
-        rows += connection.execute(query.format(", ".join("?" * len(some))), some).fetchall()
-    return rows
-
-
-def _words(query: str) -> list[str]:
-    """The distinct words of a query that tell something; all of them if none does."""
-    found = _WORD.findall(_plain(query[:_READ_CHARACTERS]).casefold())
-    telling = [word for word in found if word.replace("’", "'") not in STOP_WORDS] or found
-    parts = [part for word in telling for part in _APOSTROPHE.split(word)]
-    # What is left of "Ann's" and "won't" are single letters.
-    words = [part for part in parts if len(part) > 1 or part.isdigit()] or parts
-    return list(dict.fromkeys(words))[:_MOST_WORDS]
-
-
-def _plain(text: str) -> str:
-    """A text that SQLite can hold: without lone surrogates and NULs."""
-    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", " ")
 
 
 def _unlink(path: Path) -> None:

@@ -24,7 +24,7 @@ class Wanted:
     @classmethod
     def of(
         cls,
-        filter: Filter | None = None,  # noqa: A002
+        filter: Filter | None = None,
         *,
         since: datetime | None = None,
         until: datetime | None = None,

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from langgraph_memskill.errors import ChangeLogError
-from langgraph_memskill.stores.change_rows import SCHEMA
+from langgraph_memskill.stores.change_rows import NAMESPACE_INDEX, SCHEMA
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """`PRAGMA user_version` of the file."""
 
 _BUSY_MS = 60_000
 
-Migration = Callable[[sqlite3.Connection], None]
-MIGRATIONS: dict[int, Migration] = {}
+Migration = Callable[[sqlite3.Connection], object]
+MIGRATIONS: dict[int, Migration] = {1: lambda connection: connection.execute(NAMESPACE_INDEX)}
 """What turns a file of format n into one of format n + 1, by n; all in one transaction."""
 
 

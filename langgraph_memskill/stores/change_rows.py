@@ -25,6 +25,9 @@ _SAME_FIXED = " AND ".join(f"OLD.{name} IS NEW.{name}" for name in ("seq", *_FIX
 _SAME_TEXTS = " AND ".join(f"OLD.{name} IS NEW.{name}" for name in (*TEXT_COLUMNS, "purged_at"))
 _BLANK_TEXTS = " AND ".join(f"NEW.{name} IS NULL" for name in TEXT_COLUMNS)
 
+NAMESPACE_INDEX = "CREATE INDEX changes_namespace ON changes (namespace, seq);"
+"""Since format 2: what is new in one namespace is found without reading the others."""
+
 SCHEMA = f"""
 CREATE TABLE changes (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -53,6 +56,7 @@ CREATE TABLE changes (
 CREATE INDEX changes_memory ON changes (memory_id);
 CREATE INDEX changes_change ON changes (id);
 CREATE INDEX changes_run ON changes (run_id) WHERE run_id IS NOT NULL;
+{NAMESPACE_INDEX}
 CREATE INDEX changes_pending ON changes (namespace) WHERE state = 'pending';
 CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TRIGGER changes_stay BEFORE DELETE ON changes WHEN OLD.state <> 'pending'

@@ -11,12 +11,15 @@ from langgraph_memskill.errors import ConfigError
 from langgraph_memskill.namespaces import Namespace
 from langgraph_memskill.records import Memory
 from langgraph_memskill.retrieval import rank
+from langgraph_memskill.search.wanted import EVERYTHING, Wanted
 from langgraph_memskill.state import Document, dump, load
+from langgraph_memskill.stores.chroma import ChromaStore
 
 TEXT_FIELD = "text"
 """The one field of an item that is embedded; give a store `index={"fields": ["text"], ...}`."""
 
 _PAGE = 1000
+_EVERYTHING = 1_000_000
 _NOT_IN_VALUE = ("id", "namespace", "content", "score")
 
 
@@ -77,6 +80,11 @@ async def aread_items(store: BaseStore, prefix: Namespace) -> list[SearchItem]:
     return items
 
 
+def refreshes_on_read(store: BaseStore) -> bool:
+    """Whether reading an item gives it its time to live again, by the store's configuration."""
+    return bool((store.ttl_config or {}).get("refresh_on_read", True))
+
+
 class MemorySearch:
     """Finds the memories nearest to some queries in a store.
 
@@ -89,57 +97,98 @@ class MemorySearch:
         self._store = store
         self._encoder = encoder
 
-    def search(self, namespace: Namespace, queries: Sequence[str], k: int) -> list[list[Memory]]:
+    def search(
+        self,
+        namespace: Namespace,
+        queries: Sequence[str],
+        k: int,
+        *,
+        wanted: Wanted = EVERYTHING,
+        refresh_ttl: bool | None = None,
+    ) -> list[list[Memory]]:
         """Find the k nearest memories of each query, most similar first.
 
         Args:
             namespace: Whose memories; nothing outside of exactly this namespace is returned.
             queries: Texts; a blank one finds nothing.
             k: How many at most, >= 1.
+            wanted: What the memories must be like.
+            refresh_ttl: Whether being found gives a memory its time to live again; None leaves it
+                to the store's configuration.
 
         Returns:
             One list a query, `score` set to the cosine similarity.
         """
-        found = self._store.batch(self._operations(namespace, queries, k))
+        operations = self._operations(namespace, queries, k, wanted, refresh_ttl)
+        found = self._store.batch(operations)
         if _unranked(found):
-            return self._rank(self.read_all(namespace), queries, k)
-        return self._collect(found, namespace, queries)
+            return self._rank(self.read_all(namespace, wanted), queries, k)
+        return self._collect(found, namespace, queries, k, wanted)
 
     async def asearch(
-        self, namespace: Namespace, queries: Sequence[str], k: int
+        self,
+        namespace: Namespace,
+        queries: Sequence[str],
+        k: int,
+        *,
+        wanted: Wanted = EVERYTHING,
+        refresh_ttl: bool | None = None,
     ) -> list[list[Memory]]:
         """Like `search`, without blocking the event loop."""
-        found = await self._store.abatch(self._operations(namespace, queries, k))
+        operations = self._operations(namespace, queries, k, wanted, refresh_ttl)
+        found = await self._store.abatch(operations)
         if not _unranked(found):
-            return self._collect(found, namespace, queries)
-        memories = await self.aread_all(namespace)
+            return self._collect(found, namespace, queries, k, wanted)
+        memories = await self.aread_all(namespace, wanted)
         # Filling the encoder's cache in its own thread makes the ranking below cheap.
         await self._encoder.aembed_documents([*queries, *(m.content for m in memories)])
         return self._rank(memories, queries, k)
 
-    def read_all(self, namespace: Namespace) -> list[Memory]:
-        """Every memory of exactly this namespace, in the store's order."""
-        return _memories(read_items(self._store, namespace), namespace)
+    def read_all(self, namespace: Namespace, wanted: Wanted = EVERYTHING) -> list[Memory]:
+        """Every memory of exactly this namespace that is wanted, in the store's order."""
+        return _memories(read_items(self._store, namespace), namespace, wanted)
 
-    async def aread_all(self, namespace: Namespace) -> list[Memory]:
+    async def aread_all(self, namespace: Namespace, wanted: Wanted = EVERYTHING) -> list[Memory]:
         """Like `read_all`, without blocking the event loop."""
-        return _memories(await aread_items(self._store, namespace), namespace)
+        return _memories(await aread_items(self._store, namespace), namespace, wanted)
 
-    def _operations(self, namespace: Namespace, queries: Sequence[str], k: int) -> list[SearchOp]:
+    def _operations(
+        self,
+        namespace: Namespace,
+        queries: Sequence[str],
+        k: int,
+        wanted: Wanted,
+        refresh_ttl: bool | None,
+    ) -> list[SearchOp]:
         # Operations given to `batch` do not follow the store's configuration by themselves.
-        refreshes = (self._store.ttl_config or {}).get("refresh_on_read", True)
+        refreshes = refreshes_on_read(self._store) if refresh_ttl is None else refresh_ttl
+        # Only ChromaStore knows all filters; from others everything is ranked, and filtered here.
+        knows_filters = isinstance(self._store, ChromaStore)
+        limit = k if wanted.filter is None or knows_filters else _EVERYTHING
         return [
-            SearchOp(namespace, query=query, limit=k, refresh_ttl=refreshes)
+            SearchOp(
+                namespace,
+                query=query,
+                limit=limit,
+                filter=wanted.filter if knows_filters else None,
+                refresh_ttl=refreshes,
+            )
             for query in queries
             if query.strip()
         ]
 
     @staticmethod
     def _collect(
-        found: Sequence[object], namespace: Namespace, queries: Sequence[str]
+        found: Sequence[object],
+        namespace: Namespace,
+        queries: Sequence[str],
+        k: int,
+        wanted: Wanted,
     ) -> list[list[Memory]]:
         results = iter(found)
-        return [_memories(next(results), namespace) if q.strip() else [] for q in queries]
+        return [
+            _memories(next(results), namespace, wanted)[:k] if q.strip() else [] for q in queries
+        ]
 
     def _rank(self, memories: list[Memory], queries: Sequence[str], k: int) -> list[list[Memory]]:
         rows = self._encoder.encode([memory.content for memory in memories])
@@ -158,10 +207,14 @@ class MemorySearch:
         return lists
 
 
-def _memories(items: object, namespace: Namespace) -> list[Memory]:
+def _memories(items: object, namespace: Namespace, wanted: Wanted) -> list[Memory]:
     found = items if isinstance(items, list) else []
     # A store searches by prefix; what lies deeper belongs to somebody else.
-    return [memory_of(item) for item in found if tuple(item.namespace) == namespace]
+    return [
+        memory_of(item)
+        for item in found
+        if tuple(item.namespace) == namespace and wanted.passes(item)
+    ]
 
 
 def _unranked(found: Sequence[object]) -> bool:

@@ -9,6 +9,7 @@ from langgraph.store.base import PutOp
 
 from langgraph_memskill.namespaces import Namespace
 from langgraph_memskill.records import Change, ChangeKind, FailedSpan, Memory
+from langgraph_memskill.search.lexical import LexicalIndexes
 from langgraph_memskill.stores.applying import MemoryWriter
 from langgraph_memskill.stores.change_history import TICK
 from langgraph_memskill.stores.change_plans import State, reads, state_of
@@ -21,7 +22,7 @@ PURGE = "purge"
 
 
 class Purger:
-    """Purges memories: items, tombstones, texts in the log, queued source spans, and the bytes.
+    """Purges memories: items, tombstones, texts in log and lexical index, queued spans, the bytes.
 
     The store goes first and the log second: so what a crash leaves can still be named and purged
     again.
@@ -78,6 +79,7 @@ class Purger:
         log = self._writer.log
         known = log.look(namespace, ids)
         log.purge(namespace, [_mark(namespace, memory_id, known) for memory_id in ids])
+        LexicalIndexes.beside(log).drop(namespace)
         log.scrub()
 
 
