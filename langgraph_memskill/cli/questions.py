@@ -1,6 +1,7 @@
 """`memskill recall` and `memskill answer`."""
 
-from typing import Annotated, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.text import Text
@@ -20,6 +21,11 @@ from langgraph_memskill.cli.options import (
 from langgraph_memskill.cli.past_times import past_time
 from langgraph_memskill.cli.screen import Screen, printable
 
+if TYPE_CHECKING:
+    from langgraph_memskill.search import SearchSettings
+
+Mode = Literal["dense", "lexical", "hybrid"]
+"""The values of `SearchMode`."""
 Style = Literal["plain", "short", "tagged"]
 """The values of `AnswerStyle`, which cannot be imported before a command runs: it is slow."""
 
@@ -35,21 +41,56 @@ def recall(
             "--as-of", metavar="TIME", help="As they were then: 2026-05-01, '2 days ago' ..."
         ),
     ] = None,
+    search: Annotated[
+        Mode | None,
+        typer.Option(
+            help="By meaning (dense), by words (lexical), or both.", show_default="hybrid"
+        ),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Only what was written or changed since then."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Only what was last changed before then.")
+    ] = None,
+    reranker: Annotated[
+        str | None,
+        typer.Option(help="A cross-encoder (folder, or name in the local cache) to reorder with."),
+    ] = None,
     folder: FolderOption = DEFAULT_FOLDER,
     user: UserOption = DEFAULT_USER,
     encoder: EncoderOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find the memories nearest to a query."""
+    """Find the memories that fit a query best."""
     screen = Screen(as_json=as_json)
-    time = None if as_of is None else past_time(as_of)
     with open_for_recall(Place(folder=folder, user=user, encoder=encoder)) as memories:
-        found = memories.recall(query, user_id=user, k=k, as_of=time)
+        found = memories.recall(
+            query,
+            user_id=user,
+            k=k,
+            since=None if since is None else past_time(since),
+            until=None if until is None else past_time(until),
+            search=_search_settings(search, reranker),
+            as_of=None if as_of is None else past_time(as_of),
+        )
     from langgraph_memskill.cli.rendering import memories_table
     from langgraph_memskill.state import dump_all
 
     screen.emit({"query": query, "memories": dump_all(found)})
     screen.show(memories_table(found) if found else "Nothing is remembered yet.")
+
+
+def _search_settings(mode: Mode | None, reranker: str | None) -> "SearchSettings | None":
+    from langgraph_memskill.search import SearchMode, SearchSettings
+
+    if mode is None and reranker is None:
+        return None
+    settings = SearchSettings(reranker=reranker)
+    if mode is None or mode == settings.mode:
+        return settings
+    return replace(settings, mode=SearchMode(mode), neighbours=False)
 
 
 def answer(

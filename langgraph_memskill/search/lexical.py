@@ -166,7 +166,7 @@ class LexicalIndexes:
                 "WHERE m.id IN ({})",
                 ids,
             )
-            return dict(rows)
+            return dict((key, text) for key, text in rows)
 
         return self._use(namespace, texts)
 

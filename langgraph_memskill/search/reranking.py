@@ -75,7 +75,7 @@ def _load(name: str | Path) -> "CrossEncoder":
 
     folder = find_model(name)
     try:
-        return CrossEncoder(
+        model: CrossEncoder = CrossEncoder(
             str(folder), local_files_only=True, model_kwargs={"use_safetensors": True}
         )
     except Exception as error:
@@ -83,3 +83,4 @@ def _load(name: str | Path) -> "CrossEncoder":
             f"the reranker {str(name)!r} could not be loaded: {error}. Give the folder of a "
             "sentence-transformers cross-encoder with safetensors weights, or reranker=None"
         ) from error
+    return model

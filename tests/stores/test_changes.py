@@ -120,16 +120,34 @@ def test_an_older_format_is_brought_up(log: ChangeLog, monkeypatch: pytest.Monke
     def add_column(connection: sqlite3.Connection) -> None:
         connection.execute("ALTER TABLE changes ADD COLUMN note TEXT")
 
-    monkeypatch.setattr(change_file, "FORMAT_VERSION", change_file.FORMAT_VERSION + 1)
-    monkeypatch.setitem(change_file.MIGRATIONS, 1, add_column)
+    present = change_file.FORMAT_VERSION
+    monkeypatch.setattr(change_file, "FORMAT_VERSION", present + 1)
+    monkeypatch.setitem(change_file.MIGRATIONS, present, add_column)
     assert log.path is not None
     with pytest.raises(ChangeLogError, match="open it for writing"):
         ChangeLog(log.path, read_only=True)
     with ChangeLog(log.path) as newer:
         assert [c.content for c in newer.entries()] == ["a"]
     with sqlite3.connect(log.path) as raw:
-        assert raw.execute("PRAGMA user_version").fetchone() == (2,)
+        assert raw.execute("PRAGMA user_version").fetchone() == (present + 1,)
         raw.execute("SELECT note FROM changes")
+
+
+def test_a_log_of_the_first_format_gets_its_index(log: ChangeLog) -> None:
+    log.append((), [_change(1, "a")])
+    log.close()
+    assert log.path is not None
+    with sqlite3.connect(log.path) as raw:
+        raw.execute("DROP INDEX changes_namespace")
+        raw.execute("PRAGMA user_version = 1")
+    with ChangeLog(log.path) as newer:
+        [change] = newer.entries()
+        assert newer.newest(change.namespace) == change.seq
+    with sqlite3.connect(log.path) as raw:
+        plan = raw.execute(
+            "EXPLAIN QUERY PLAN SELECT max(seq) FROM changes WHERE namespace = ?", ("x",)
+        ).fetchall()
+    assert "changes_namespace" in str(plan)
 
 
 def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
