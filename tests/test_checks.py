@@ -247,6 +247,21 @@ def test_orphans_in_the_store_are_removed(memory: MemSkillMemory) -> None:
     assert memory.check_memories().findings == ()
 
 
+def test_an_index_of_nobody_is_removed(memory: MemSkillMemory, tmp_path: Path) -> None:
+    for user in ("ann", "ben"):
+        assert memory.recall("tea", user_id=user)
+    folder = tmp_path / "m" / "changes.db.lexical"
+    assert len(list(folder.glob("*.db"))) == 2
+    memory.forget(memory.memories(user_id="ben")[0].id)
+    check = memory.check_memories()
+    finding = the_one(check)
+    assert (finding.kind, finding.is_problem) == (FindingKind.STRAY_INDEX, False)
+    memory.repair_memories(check)
+    assert len(list(folder.glob("*.db"))) == 1
+    assert memory.check_memories().findings == ()
+    assert memory.recall("tea", user_id="ben") == []
+
+
 def test_a_damaged_log_is_told(memory: MemSkillMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     log = memory.change_log
     monkeypatch.setattr(log, "check", lambda: ["memory 'x' has 2 changes, but its last is 3"])

@@ -34,6 +34,8 @@ class FindingKind(StrEnum):
     """Vectors of no item, and collections that a re-embedding left behind."""
     EXPIRED = "expired"
     """What has expired and waits for the sweep, or was swept without the log's knowledge."""
+    STRAY_INDEX = "stray-index"
+    """Lexical indexes of namespaces without any memory."""
     UNFINISHED_REEMBEDDING = "unfinished-reembedding"
     FOREIGN_ITEM = "foreign-item"
     """An item that another program wrote; it is shown as a memory without provenance."""
@@ -43,6 +45,7 @@ NOTES = frozenset(
     {
         FindingKind.STRAY_FEEDBACK,
         FindingKind.EXPIRED,
+        FindingKind.STRAY_INDEX,
         FindingKind.UNFINISHED_REEMBEDDING,
         FindingKind.FOREIGN_ITEM,
     }

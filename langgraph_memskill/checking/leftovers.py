@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from langgraph.store.base import BaseStore
 
 from langgraph_memskill.checking.findings import Finding, FindingKind
-from langgraph_memskill.namespaces import INTERNAL_LABEL, NamespaceTemplate
+from langgraph_memskill.namespaces import INTERNAL_LABEL, Namespace, NamespaceTemplate
+from langgraph_memskill.search.lexical import LexicalIndexes
 from langgraph_memskill.stores.changes import ChangeLog
 from langgraph_memskill.stores.chroma import ChromaStore
 from langgraph_memskill.stores.feedback import read_feedback
@@ -33,10 +34,21 @@ def find_leftovers(
                 what=f"the queued span {entry.span.id!r} belongs to no user of this memory",
                 namespace=entry.namespace,
             )
+    if files := LexicalIndexes.beside(log).others(used_namespaces(store)):
+        yield Finding(
+            kind=FindingKind.STRAY_INDEX,
+            what=f"{len(files)} lexical indexes are of namespaces without any memory",
+            fix="remove them",
+        )
     yield from _stray_feedback(store, log)
     yield from _foreign_namespaces(store, template)
     if isinstance(store, ChromaStore):
         yield from _in_chroma(store)
+
+
+def used_namespaces(store: BaseStore) -> set[Namespace]:
+    """All namespaces of a store that have items."""
+    return {tuple(namespace) for namespace in store.list_namespaces(limit=_ALL_NAMESPACES)}
 
 
 def _stray_feedback(store: BaseStore, log: ChangeLog) -> Iterator[Finding]:

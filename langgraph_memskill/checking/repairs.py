@@ -8,8 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from langgraph_memskill.checking.findings import Finding, FindingKind, MemoryCheck, RepairReport
+from langgraph_memskill.checking.leftovers import used_namespaces
 from langgraph_memskill.namespaces import Namespace
 from langgraph_memskill.records import Memory
+from langgraph_memskill.search.lexical import LexicalIndexes
 from langgraph_memskill.stores.applying import Cause, MemoryWriter
 from langgraph_memskill.stores.change_plans import Plan, reads, state_of
 from langgraph_memskill.stores.chroma import ChromaStore
@@ -62,6 +64,8 @@ class Repairer:
         store = self._writer.store
         for finding in findings:
             match finding.kind:
+                case FindingKind.STRAY_INDEX:
+                    LexicalIndexes.beside(self._writer.log).drop_others(used_namespaces(store))
                 case FindingKind.ORPHAN_VECTORS if isinstance(store, ChromaStore):
                     store.remove_orphans()
                 case FindingKind.EXPIRED if finding.namespace is None and isinstance(

@@ -186,6 +186,13 @@ class LexicalIndexes:
             if (path := self._path(namespace)) is not None:
                 _unlink(path)
 
+    def others(self, namespaces: Collection[Namespace]) -> list[Path]:
+        """The files of all namespaces but these."""
+        if self._folder is None or not self._folder.is_dir():
+            return []
+        kept = {path for namespace in namespaces if (path := self._path(namespace)) is not None}
+        return [path for path in sorted(self._folder.glob("*.db")) if path not in kept]
+
     def drop_others(self, namespaces: Collection[Namespace]) -> int:
         """Remove the files of all namespaces but these.
 
@@ -195,10 +202,7 @@ class LexicalIndexes:
         Raises:
             StoreError: If one of them cannot be removed.
         """
-        if self._folder is None or not self._folder.is_dir():
-            return 0
-        kept = {path for namespace in namespaces if (path := self._path(namespace)) is not None}
-        others = [path for path in self._folder.glob("*.db") if path not in kept]
+        others = self.others(namespaces)
         for path in others:
             _unlink(path)
         return len(others)

@@ -64,6 +64,20 @@ def test_a_folder_gets_another_model(
     assert reembed_folder(folder, other_encoder, force=True).num_items == NUM_MEMORIES + 1
 
 
+def test_the_lexical_indexes_stay(
+    folder: Path, model: Any, encoder: Any, other_encoder: Any
+) -> None:
+    with MemSkillMemory.open(folder, model, encoder=encoder) as memory:
+        assert memory.recall("note 7 of Ann", user_id="ann")
+    files = sorted((folder / "changes.db.lexical").glob("*.db"))
+    before = [file.read_bytes() for file in files]
+    assert len(before) == 1
+    reembed_folder(folder, other_encoder)
+    assert [file.read_bytes() for file in files] == before
+    with MemSkillMemory.open(folder, model, encoder=other_encoder) as memory:
+        assert memory.recall("note 7 of Ann", user_id="ann", k=1)[0].content == "note 7 of Ann"
+
+
 async def test_the_async_twin(folder: Path, other_encoder: Any) -> None:
     assert (await areembed_folder(folder, other_encoder)).num_items == NUM_MEMORIES + 1
     assert settings(folder) == ("letters", 26)
