@@ -35,13 +35,13 @@ BEST_REWARD = 1.0
 class WorldConfig:
     """How large and how noisy the world is."""
 
-    num_kinds: int = 6
-    num_skills: int = 12
+    num_kinds: int = 4
+    num_skills: int = 9
     """N, at least `needed`."""
     needed: int = 3
     """K, skills that a span needs and that are picked for it."""
     embedding_dim: int = 16
-    spans_per_episode: int = 8
+    spans_per_episode: int = 4
     noise: float = 0.15
     """Standard deviation of each number of a span's embedding around its kind's (length 1)."""
 
