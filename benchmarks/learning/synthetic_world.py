@@ -99,8 +99,8 @@ class SyntheticWorld:
         size = self.config
         shape = (num_episodes, size.spans_per_episode)
         kinds = self._generator.integers(size.num_kinds, size=shape)
-        spans = self._kinds_CD[kinds]
-        spans = spans + self._generator.normal(scale=size.noise, size=spans.shape)
+        centres = self._kinds_CD[kinds]
+        spans = centres + self._generator.normal(scale=size.noise, size=centres.shape)
         states = np.concatenate([spans, np.zeros_like(spans)], axis=-1).astype(np.float32)
         return Spans(kinds, states)
 
