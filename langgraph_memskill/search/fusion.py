@@ -3,8 +3,9 @@
 from collections.abc import Hashable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-RANK_OFFSET = 60
-"""The constant of reciprocal rank fusion (Cormack, Clarke and Buettcher, 2009)."""
+RANK_OFFSET = 10
+"""The constant of reciprocal rank fusion. Cormack, Clarke and Buettcher (2009) have 60, for runs of
+1,000 documents; on LoCoMo conversations 10 found more evidence, for turns and for memories."""
 
 KeyT = TypeVar("KeyT", bound=Hashable)
 
@@ -24,7 +25,7 @@ def fuse(rankings: Sequence[Sequence[KeyT]], weights: Sequence[float] | None = N
         weights: One a ranking, >= 0; None weighs them alike.
 
     Returns:
-        Every key once, by the sum of weight / (60 + rank) over the rankings that hold it, highest
+        Every key once, by the sum of weight / (10 + rank) over the rankings that hold it, highest
         first; of equal ones the one that comes up first.
     """
     scores: dict[KeyT, float] = {}

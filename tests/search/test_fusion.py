@@ -4,7 +4,7 @@ from langgraph_memskill.search.fusion import Neighbours, best_first, fuse, sprea
 
 
 def test_what_two_rankings_like_comes_before_what_one_likes_best() -> None:
-    # c: 1/63 + 1/61 = .03227; a: 1/61 = .01639; d and b: 1/62 = .01613
+    # c: 1/13 + 1/11 = .16783; a: 1/11 = .09091; d and b: 1/12 = .08333
     assert fuse([["a", "b", "c"], ["c", "d"]]) == ["c", "a", "b", "d"]
 
 
