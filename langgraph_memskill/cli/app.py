@@ -12,10 +12,12 @@ from typer.core import TyperGroup
 from langgraph_memskill.cli import (
     chat,
     checkpoints,
+    controller,
     curves,
     demo,
     doctor,
     feedback,
+    fitting,
     memories,
     questions,
     remember,
@@ -63,6 +65,9 @@ app.add_typer(skills.app, name="skills")
 app.command()(curves.curves)
 app.command("import-checkpoint")(checkpoints.import_checkpoint)
 app.add_typer(traces.app, name="traces")
+app.command()(fitting.fit)
+app.command("evaluate-policy")(fitting.evaluate_policy)
+app.add_typer(controller.app, name="controller")
 app.command()(doctor.doctor)
 
 

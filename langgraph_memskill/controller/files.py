@@ -178,6 +178,28 @@ def read_controller(folder: str | Path) -> StoredController:
     return StoredController(policy, settings)
 
 
+def copy_controller(source: str | Path, target: str | Path) -> ControllerSettings:
+    """Copy a controller, byte for byte; a crash leaves the target's old one or the new one.
+
+    Args:
+        source: What `save_controller` wrote to.
+        target: Where to; created if need be.
+
+    Raises:
+        CheckpointError: If the source is damaged, or the target cannot be written.
+    """
+    settings = read_controller(source).settings
+    try:
+        Path(target).mkdir(parents=True, exist_ok=True)
+        for name in (WEIGHTS_FILE, SETTINGS_FILE):
+            _replace(Path(target) / name, (Path(source) / name).read_bytes())
+    except OSError as error:
+        raise CheckpointError(
+            f"the controller cannot be copied to {str(target)!r}: {error}"
+        ) from error
+    return settings
+
+
 def load_controller(
     folder: str | Path,
     *,
