@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
 from langgraph_memskill.controller.files import read_controller, save_controller
@@ -22,8 +23,11 @@ from langgraph_memskill.trainers.ppo import PPOConfig
 NUM_TURNS = 120
 
 
+@pytest.mark.slow
 def test_learning_from_a_chat(tmp_path: Path, model: Any, encoder: Any) -> None:
-    SkillBank.seed().save(tmp_path / "skills")
+    # Two skills, so that by chance about half of the choices are those of the best controller.
+    seeds = SkillBank.seed()
+    SkillBank([seeds["insert"], seeds["noop"]]).save(tmp_path / "skills")
     fresh = SkillPolicy(state_dim=2 * encoder.dim, skill_dim=encoder.dim, hidden_dim=32, seed=1)
     first = save_controller(tmp_path / "controller", fresh, encoder_name="words", k=1).version
 
@@ -54,7 +58,7 @@ def test_learning_from_a_chat(tmp_path: Path, model: Any, encoder: Any) -> None:
     versions.promote(tmp_path / "new")
 
     kept = _share_kept(tmp_path, model, encoder)
-    assert kept > report.mean_reward + 0.3
+    assert kept == 1.0
     assert _controller_of(tmp_path, model, encoder) == new
     assert versions.rollback().version == first
     assert _controller_of(tmp_path, model, encoder) == first
