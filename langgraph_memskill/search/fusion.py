@@ -44,33 +44,32 @@ def spread(
     scores: Mapping[str, float],
     neighbours: Mapping[str, Neighbours],
     *,
-    after: bool,
+    weight: float,
     floor: float = 0.0,
 ) -> dict[str, float]:
-    """Add to each memory's score that of its neighbours: the score of the passage around it.
+    """Add to each memory's score a share of its neighbours': the score of the passage around it.
 
     Args:
         scores: The scores of one ranking, as far as they are known.
         neighbours: The neighbours of all memories that `scores` holds.
-        after: Whether the memory behind counts, too; the one before always does.
+        weight: What a neighbour's score counts, >= 0.
         floor: What a memory without a score is taken to have.
 
     Returns:
         Scores of all these memories and of their neighbours.
     """
-    around: dict[str, Neighbours] = {}
-    for key, (before, behind) in neighbours.items():
-        around[key] = Neighbours(before, behind)
-    for key, (before, behind) in neighbours.items():
+    around = dict(neighbours)
+    for key, (before, after) in neighbours.items():
         # A neighbour that the ranking does not hold knows at least this side of its own.
         if before is not None and before not in neighbours:
             around[before] = around.get(before, Neighbours())._replace(after=key)
-        if behind is not None and behind not in neighbours:
-            around[behind] = around.get(behind, Neighbours())._replace(before=key)
-    total: dict[str, float] = {}
-    for key, (before, behind) in around.items():
-        beside = [before, behind] if after else [before]
-        total[key] = scores.get(key, floor) + sum(
-            floor if other is None else scores.get(other, floor) for other in beside
-        )
-    return total
+        if after is not None and after not in neighbours:
+            around[after] = around.get(after, Neighbours())._replace(before=key)
+
+    def known(key: str | None) -> float:
+        return floor if key is None else scores.get(key, floor)
+
+    return {
+        key: known(key) + weight * (known(before) + known(after))
+        for key, (before, after) in around.items()
+    }

@@ -19,6 +19,8 @@ from langgraph_memskill.search.wanted import EVERYTHING, Wanted
 from langgraph_memskill.stores.changes import ChangeLog
 from langgraph_memskill.stores.items import MemorySearch, memory_of, refreshes_on_read
 
+_NEIGHBOUR_WEIGHT = 0.5
+"""What a neighbour's score counts beside a memory's own."""
 _EVERY_MATCH = 100_000
 """Memories that the words contribute where a filter may refuse any number of them."""
 
@@ -240,13 +242,11 @@ class HybridSearch:
             run.rankings.append(list(words))
         if run.settings.neighbours:
             beside = self._indexes.neighbours(run.namespace, [*meaning, *words])
-            lowest = min(meaning.values(), default=0.0)
-            for after in (False, True):
-                if run.by_meaning:
-                    around = _spread_ranking(meaning, beside, after, lowest)
-                    run.rankings.append(around[: run.depth])
-                if run.by_words:
-                    run.rankings.append(_spread_ranking(words, beside, after, 0.0))
+            if run.by_meaning:
+                lowest = min(meaning.values(), default=0.0)
+                run.rankings.append(_spread_ranking(meaning, beside, lowest)[: run.depth])
+            if run.by_words:
+                run.rankings.append(_spread_ranking(words, beside, 0.0))
         run.order = fuse(run.rankings)
 
     def _feed(self, namespace: Namespace) -> None:
@@ -270,10 +270,10 @@ class HybridSearch:
 
 
 def _spread_ranking(
-    scores: Mapping[str, float], beside: Mapping[str, Neighbours], after: bool, floor: float
+    scores: Mapping[str, float], beside: Mapping[str, Neighbours], floor: float
 ) -> list[str]:
     around = {key: beside.get(key, Neighbours()) for key in scores}
-    return best_first(spread(scores, around, after=after, floor=floor))
+    return best_first(spread(scores, around, weight=_NEIGHBOUR_WEIGHT, floor=floor))
 
 
 def _reads(namespace: Namespace, ids: Sequence[str]) -> list[GetOp]:

@@ -31,13 +31,13 @@ def test_a_score_spreads_to_what_stands_beside() -> None:
     scores = {"b": 3.0, "d": 1.0}
     beside = {"b": Neighbours("a", "c"), "d": Neighbours("c", None)}
     # "c" stands behind "b" and before "d"; "a" before "b".
-    assert spread(scores, beside, after=False) == {"b": 3.0, "d": 1.0, "a": 0.0, "c": 3.0}
-    assert spread(scores, beside, after=True) == {"b": 3.0, "d": 1.0, "a": 3.0, "c": 4.0}
+    assert spread(scores, beside, weight=0.5) == {"b": 3.0, "d": 1.0, "a": 1.5, "c": 2.0}
+    assert spread(scores, beside, weight=0.0) == {"b": 3.0, "d": 1.0, "a": 0.0, "c": 0.0}
 
 
 def test_what_has_no_score_counts_as_the_floor() -> None:
     scores = {"b": 0.5}
     beside = {"b": Neighbours("a", None)}
-    spread_out = spread(scores, beside, after=True, floor=0.25)
+    spread_out = spread(scores, beside, weight=1.0, floor=0.25)
     # b: .5 + floor of a + floor of the end; a: floor + floor of the unknown + b
     assert spread_out == pytest.approx({"b": 1.0, "a": 1.0})
