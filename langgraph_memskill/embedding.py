@@ -349,7 +349,10 @@ class EmbeddingsEncoder(_CachedEncoder):
 
 
 def load_encoder(
-    spec: str | Path | Embeddings | TextEncoder | None = None, *, allow_download: bool = False
+    spec: str | Path | Embeddings | TextEncoder | None = None,
+    *,
+    allow_download: bool = False,
+    batch_size: int = _BATCH_SIZE,
 ) -> TextEncoder:
     """Make an encoder from what a user passes as `encoder=`.
 
@@ -358,6 +361,8 @@ def load_encoder(
             LangChain `Embeddings`; or an encoder, which is returned as it is.
         allow_download: Whether a hub name that is not in the local cache may be downloaded.
             Without it nothing touches the network.
+        batch_size: Texts a model call, >= 1; an encoder is taken as it is. With 1 a vector depends
+            on its text alone; beside longer texts its last digits may differ.
 
     Returns:
         The encoder. Models are loaded when first used.
@@ -368,14 +373,14 @@ def load_encoder(
         ConfigError: If `spec` is of another kind.
     """
     if spec is None:
-        return SentenceEncoder(bundled_folder())
+        return SentenceEncoder(bundled_folder(), batch_size=batch_size)
     if isinstance(spec, str | Path):
-        return SentenceEncoder(spec, allow_download=allow_download)
+        return SentenceEncoder(spec, allow_download=allow_download, batch_size=batch_size)
     # Asking a SentenceEncoder whether it has a `dim` would load its model.
     if isinstance(spec, _CachedEncoder | TextEncoder):
         return spec
     if isinstance(spec, Embeddings):
-        return EmbeddingsEncoder(spec)
+        return EmbeddingsEncoder(spec, batch_size=batch_size)
     raise ConfigError(
         f"encoder={spec!r} is not an encoder: pass None, a model name, a folder, "
         "a LangChain Embeddings object or a TextEncoder"

@@ -23,6 +23,7 @@ from langgraph_memskill.cli import (
     remember,
     skills,
     traces,
+    train,
 )
 from langgraph_memskill.cli.logs import configure_logs
 from langgraph_memskill.cli.screen import Screen
@@ -62,6 +63,7 @@ app.command()(remember.retry)
 app.command()(feedback.feedback)
 app.add_typer(memories.app, name="memories")
 app.add_typer(skills.app, name="skills")
+app.add_typer(train.app, name="train")
 app.command()(curves.curves)
 app.command("import-checkpoint")(checkpoints.import_checkpoint)
 app.add_typer(traces.app, name="traces")

@@ -120,6 +120,21 @@ class Screen:
         with console.status(title) if console.is_terminal else nullcontext():
             yield
 
+    @property
+    def is_terminal(self) -> bool:
+        """Whether somebody may be watching."""
+        return self._console().is_terminal
+
+    @contextmanager
+    def live_line(self) -> Iterator[Callable[[str], None]]:
+        """Show one line that is replaced again and again; only on a terminal."""
+        console = self._console()
+        if not console.is_terminal:
+            yield lambda _: None
+            return
+        with console.status("starting") as status:
+            yield lambda text: status.update(Text(printable(text)))
+
     @contextmanager
     def progress(self) -> Iterator[OnProgress]:
         """Show a progress bar while something long runs; only on a terminal."""

@@ -5,7 +5,7 @@ import logging
 import re
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -148,6 +148,7 @@ class TraceRecorder(RewardRecorder):
         keep_texts: bool = False,
         run_id: str | None = None,
         process_reward: ProcessReward | None = None,
+        on_step: Callable[[StepTrace], None] | None = None,
     ) -> None:
         """Make a recorder; nothing is written before the first step.
 
@@ -157,11 +158,13 @@ class TraceRecorder(RewardRecorder):
             keep_texts: Whether spans, memories and error texts are kept; otherwise their hashes.
             run_id: Name of the training run or session; None makes one up.
             process_reward: Computes the steps' own rewards; None leaves them out.
+            on_step: Called with every step as well, in a training run for example.
         """
         super().__init__(folder, run_id=run_id or uuid.uuid4().hex)
         self._encoder = encoder
         self._keep_texts = keep_texts
         self._process_reward = process_reward
+        self._on_step = on_step
 
     @property
     def dropped(self) -> int:
@@ -218,9 +221,11 @@ class TraceRecorder(RewardRecorder):
         lengths = Counter(map(_episode_of, span_ids))
         with self._counted():
             now = datetime.now(UTC)
-            self._writer.add_steps(
-                [self._step(entry, by_change, lengths, thread_id, now) for entry in spans]
-            )
+            rows = [self._step(entry, by_change, lengths, thread_id, now) for entry in spans]
+            if self._on_step is not None:
+                for row in rows:
+                    self._on_step(row)
+            self._writer.add_steps(rows)
         if not is_end:
             return
         for episode_id, num_steps in lengths.items():

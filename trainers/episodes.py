@@ -1,0 +1,317 @@
+"""Playing an episode: a construction run with sampled skills, then its questions (METHOD)."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
+from langgraph.store.memory import InMemoryStore
+
+from langgraph_memskill.construction_runs import ConstructionRuns
+from langgraph_memskill.controller.distribution import NewSkillBias
+from langgraph_memskill.controller.policy import SkillPolicy
+from langgraph_memskill.controller.selectors import ControllerSelector
+from langgraph_memskill.embedding import TextEncoder
+from langgraph_memskill.errors import ModelCallError, TrainingError
+from langgraph_memskill.graphs.answering import answer_of, ask, build_answering_graph
+from langgraph_memskill.graphs.construction import ConstructionParts, build_construction_graph
+from langgraph_memskill.memory_folder import store_index
+from langgraph_memskill.records import Answer, RememberResult, Usage
+from langgraph_memskill.settings import METHOD
+from langgraph_memskill.skills.bank import SkillBank
+from langgraph_memskill.stores.feedback import Feedback
+from langgraph_memskill.stores.pending import PendingSpans
+from langgraph_memskill.traces.recording import TraceRecorder
+from langgraph_memskill.traces.rows import StepTrace
+from langgraph_memskill.trainers.config import TrainConfig
+from langgraph_memskill.trainers.material import EpisodePlan, Scorer, TrainingQuestion
+from langgraph_memskill.trainers.process_reward import process_reward
+from langgraph_memskill.trainers.returns import redistribute
+from langgraph_memskill.trainers.rollout import RolloutStep, SkillOffer
+
+logger = logging.getLogger(__name__)
+
+_NAMESPACE = ("training",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedQuery:
+    """A training query with what became of it; the failed ones are evolution's hard cases."""
+
+    trace_id: str
+    question: TrainingQuestion
+    answer: str
+    score: float
+    is_success: bool
+    memories: tuple[str, ...]
+    """Contents of the recalled memories, most similar first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlayedEpisode:
+    """An episode that came to its end."""
+
+    plan: EpisodePlan
+    steps: tuple[RolloutStep, ...]
+    """With process and final reward."""
+    score: float
+    """Mean score of the queries that have one: the final reward."""
+    process_reward: float
+    """Sum over the steps."""
+    queries: tuple[AskedQuery, ...]
+    unscored: int
+    """Queries that could not be answered or say nothing about the score; they are in no mean."""
+    failed_spans: int
+    usage: Usage
+    seconds: float
+
+
+class UsageCounter(BaseCallbackHandler):
+    """Adds up calls and reported tokens of chat models, from several threads."""
+
+    def __init__(self) -> None:
+        """Begin at nothing."""
+        self.usage = Usage()
+        self._lock = Lock()
+
+    def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
+        """Count a call."""
+        with self._lock:
+            self.usage += Usage(calls=1)
+
+    def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
+        """Count the tokens that the model reports."""
+        for generation in response.generations[0] if response.generations else []:
+            message = generation.message if isinstance(generation, ChatGeneration) else None
+            if isinstance(message, AIMessage) and (reported := message.usage_metadata):
+                with self._lock:
+                    self.usage += Usage(
+                        input_tokens=reported["input_tokens"],
+                        output_tokens=reported["output_tokens"],
+                    )
+
+
+@dataclass(slots=True, kw_only=True)
+class StepCollector:
+    """Hands the recorded steps to the episodes that they belong to."""
+
+    _steps: dict[str, list[StepTrace]] = field(default_factory=dict)
+
+    def __call__(self, step: StepTrace) -> None:
+        """Take a step."""
+        self._steps.setdefault(step.episode_id, []).append(step)
+
+    def take(self, episode_id: str) -> list[StepTrace]:
+        """The steps of an episode, in order; they are forgotten here."""
+        return sorted(self._steps.pop(episode_id, []), key=lambda step: step.step)
+
+
+class EpisodePlayer:
+    """Plays episodes with the same model, encoder and way of scoring."""
+
+    def __init__(
+        self,
+        model: BaseChatModel,
+        model_name: str,
+        encoder: TextEncoder,
+        scorer: Scorer,
+        config: TrainConfig,
+        traces: Path,
+        *,
+        run_id: str,
+    ) -> None:
+        """Make a player.
+
+        Args:
+            model: Reads spans and answers questions.
+            model_name: Its name in traces.
+            encoder: Embeds everything. For results that do not depend on the order in which
+                episodes run, a text's vector must not depend on the texts beside it.
+            scorer: Scores answers.
+            config: Numbers and sizes.
+            traces: Folder where all steps are recorded.
+            run_id: Of the training run, for the traces.
+        """
+        self._model = model
+        self._model_name = model_name
+        self._encoder = encoder
+        self._scorer = scorer
+        self._config = config
+        self._slots = asyncio.Semaphore(config.concurrency)
+        self._collector = StepCollector()
+        self.recorder = TraceRecorder(
+            traces,
+            encoder,
+            run_id=run_id,
+            process_reward=partial(process_reward, config=config.process_reward),
+            on_step=self._collector,
+        )
+
+    def offer(self, bank: SkillBank, bias: NewSkillBias) -> SkillOffer:
+        """The skills that the next episodes choose from."""
+        skills = bank.candidates()
+        return SkillOffer(
+            names=tuple(skill.name for skill in skills),
+            embeddings=self._encoder.encode([skill.description for skill in skills]),
+            is_new=np.array([skill.name in bank.new_names for skill in skills], dtype=np.bool_),
+            bias=bias,
+            version=bank.version,
+        )
+
+    async def play(
+        self, plan: EpisodePlan, policy: SkillPolicy, bank: SkillBank, offer: SkillOffer
+    ) -> PlayedEpisode:
+        """Play one episode, when there is a free place.
+
+        Args:
+            plan: What.
+            policy: Chooses the skills, by chance with its probabilities; it must not change
+                meanwhile.
+            bank: The skills.
+            offer: The same skills as `offer` gave them.
+
+        Raises:
+            TrainingError: If no query could be scored, or steps are missing.
+            Exception: What the model, the encoder or the graph raised.
+        """
+        async with self._slots:
+            started = time.perf_counter()
+            counter = UsageCounter()
+            store = InMemoryStore(index=store_index(self._encoder))
+            result = await self._construct(plan, policy, bank, offer, store, counter)
+            queries = await self._ask(plan, store, counter)
+            return self._played(
+                plan, offer, result, queries, counter.usage, time.perf_counter() - started
+            )
+
+    async def _construct(
+        self,
+        plan: EpisodePlan,
+        policy: SkillPolicy,
+        bank: SkillBank,
+        offer: SkillOffer,
+        store: InMemoryStore,
+        counter: UsageCounter,
+    ) -> RememberResult:
+        selector = ControllerSelector(
+            policy, self._encoder, sample=True, bias=offer.bias, seed=plan.seed
+        )
+        settings = replace(
+            METHOD, skills_per_span=self._config.skills_per_span, top_k=self._config.top_k
+        )
+        parts = ConstructionParts(
+            model=self._model,
+            model_name=self._model_name,
+            encoder=self._encoder,
+            bank=bank,
+            selector=selector,
+            store=store,
+            namespace=_NAMESPACE,
+            settings=settings,
+            recorder=self.recorder,
+        )
+        runs = ConstructionRuns(
+            graph=build_construction_graph(parts), store=store, pending=PendingSpans(store)
+        )
+        return await runs.arun(
+            plan.spans, _NAMESPACE, episode_id=plan.id, config={"callbacks": [counter]}
+        )
+
+    async def _ask(
+        self, plan: EpisodePlan, store: InMemoryStore, counter: UsageCounter
+    ) -> list[AskedQuery | None]:
+        graph = build_answering_graph(
+            self._model,
+            self._encoder,
+            store=store,
+            namespace=_NAMESPACE,
+            top_k=self._config.top_k,
+            checkpointer=False,
+        )
+        asked: list[AskedQuery | None] = []
+        for question in plan.questions:
+            state = ask(question.text, _NAMESPACE, plan.style, question.date)
+            try:
+                final = await graph.ainvoke(state, {"callbacks": [counter]})
+            except ModelCallError:
+                # An outage says nothing about the memories (QUIRK 63).
+                logger.warning("the query %s was not answered", question.id, exc_info=True)
+                asked.append(None)
+                continue
+            asked.append(await self._scored(plan, question, answer_of(final)))
+        return asked
+
+    async def _scored(
+        self, plan: EpisodePlan, question: TrainingQuestion, answer: Answer
+    ) -> AskedQuery | None:
+        score = await self._scorer(question, answer)
+        if score is None:
+            return None
+        return AskedQuery(
+            trace_id=plan.trace_id,
+            question=question,
+            answer=answer.text,
+            score=score,
+            is_success=score >= self._config.success_score,
+            memories=tuple(memory.content for memory in answer.memories),
+        )
+
+    def _played(
+        self,
+        plan: EpisodePlan,
+        offer: SkillOffer,
+        result: RememberResult,
+        asked: Sequence[AskedQuery | None],
+        usage: Usage,
+        seconds: float,
+    ) -> PlayedEpisode:
+        recorded = self._collector.take(plan.id)
+        queries = tuple(query for query in asked if query is not None)
+        if not queries:
+            raise TrainingError(f"none of {len(asked)} queries of episode {plan.id} has a score")
+        if len(recorded) != len(plan.spans):
+            raise TrainingError(
+                f"{len(recorded)} of {len(plan.spans)} steps of episode {plan.id} were recorded"
+            )
+        score = sum(query.score for query in queries) / len(queries)
+        self.recorder.reward(
+            Feedback(
+                episode_id=plan.id, reward=score, at=datetime.now(UTC), source=self._config.reward
+            )
+        )
+        shares = redistribute(score, len(recorded), self._config.redistribution).tolist()
+        return PlayedEpisode(
+            plan=plan,
+            steps=tuple(
+                _rollout(step, offer, share) for step, share in zip(recorded, shares, strict=True)
+            ),
+            score=score,
+            process_reward=sum(step.process_reward or 0.0 for step in recorded),
+            queries=queries,
+            unscored=len(asked) - len(queries),
+            failed_spans=len(result.failed),
+            usage=usage,
+            seconds=seconds,
+        )
+
+
+def _rollout(step: StepTrace, offer: SkillOffer, final_share: float) -> RolloutStep:
+    return RolloutStep(
+        state=step.state,
+        offer=offer,
+        chosen=step.chosen,
+        log_prob=step.log_prob,
+        value=0.0 if step.value is None else step.value,
+        reward=(step.process_reward or 0.0) + final_share,
+    )

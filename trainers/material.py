@@ -1,0 +1,138 @@
+"""What episodes are made from: conversations with the questions that their memories must answer."""
+
+import hashlib
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from langgraph_memskill.errors import ConfigError
+from langgraph_memskill.prompts import AnswerStyle
+from langgraph_memskill.records import Answer, Span
+from langgraph_memskill.trainers.config import TrainConfig
+from langgraph_memskill.trainers.sampling import sample_questions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingQuestion:
+    """A question about a conversation."""
+
+    id: str
+    text: str
+    answers: tuple[str, ...]
+    """Gold answers."""
+    category: int = 1
+    evidence: tuple[str, ...] = ()
+    """Ids of the turns that the answer stands in; () if nobody says."""
+    date: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingTrace:
+    """One conversation: spans in order, and questions."""
+
+    id: str
+    spans: tuple[Span, ...]
+    questions: tuple[TrainingQuestion, ...]
+    style: AnswerStyle = AnswerStyle.SHORT
+
+
+Scorer: TypeAlias = Callable[[TrainingQuestion, Answer], Awaitable[float | None]]
+"""Scores an answer in [0, 1]; None if the question says nothing about the score."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodePlan:
+    """Everything that is settled about an episode before it is played."""
+
+    id: str
+    trace_id: str
+    seed: int
+    """Of the sampling of skills."""
+    spans: tuple[Span, ...]
+    questions: tuple[TrainingQuestion, ...]
+    style: AnswerStyle
+
+
+def plan_episodes(
+    traces: Sequence[TrainingTrace], config: TrainConfig, *, outer: int, inner: int
+) -> list[EpisodePlan]:
+    """Choose conversations, windows and questions of one update.
+
+    The choice follows from the seed and the two epoch numbers alone, so a run that is resumed
+    chooses the same. No conversation comes twice before every one has come.
+
+    Args:
+        traces: What there is to choose from.
+        config: Numbers and sizes.
+        outer: Outer epoch, from 0.
+        inner: Inner epoch, from 0.
+
+    Raises:
+        ConfigError: If no conversation has a question that could be asked.
+    """
+    usable = [trace for trace in traces if trace.questions and trace.spans]
+    if not usable:
+        raise ConfigError("no conversation has both spans and questions: nothing to train on")
+    generator = random.Random(_seed(config.seed, outer, inner))
+    chosen: list[TrainingTrace] = []
+    while len(chosen) < config.episodes:
+        chosen += generator.sample(usable, len(usable))
+    plans = []
+    for number, trace in enumerate(chosen[: config.episodes]):
+        episode_id = f"o{outer}-i{inner}-e{number}"
+        seed = _seed(config.seed, outer, inner, number)
+        window = _window(trace, config, random.Random(seed))
+        plans.append(_plan(episode_id, seed, window, config, outer, inner))
+    return plans
+
+
+def _plan(
+    episode_id: str, seed: int, window: TrainingTrace, config: TrainConfig, outer: int, inner: int
+) -> EpisodePlan:
+    positions = sample_questions(
+        [question.category for question in window.questions],
+        config.query_ratio,
+        seed=config.seed,
+        conversation_id=window.id,
+        outer_epoch=outer,
+        inner_epoch=inner,
+    )
+    return EpisodePlan(
+        id=episode_id,
+        trace_id=window.id,
+        seed=seed,
+        # Ids of their own, because a memory takes a span that it knows for one that is repeated.
+        spans=tuple(
+            replace(span, id=str(index), index=index) for index, span in enumerate(window.spans)
+        ),
+        questions=tuple(window.questions[position] for position in positions),
+        style=window.style,
+    )
+
+
+def _window(trace: TrainingTrace, config: TrainConfig, generator: random.Random) -> TrainingTrace:
+    """A part of the conversation with at least one question, or all of it."""
+    sessions = list(dict.fromkeys(span.session for span in trace.spans))
+    size = config.window_sessions or len(sessions)
+    windows = [
+        _cut(trace, set(sessions[start : start + size]), config.max_spans)
+        for start in range(max(1, len(sessions) - size + 1))
+    ]
+    with_questions = [window for window in windows if window.questions]
+    return generator.choice(with_questions) if with_questions else trace
+
+
+def _cut(trace: TrainingTrace, sessions: set[str | None], max_spans: int) -> TrainingTrace:
+    spans = [span for span in trace.spans if span.session in sessions]
+    spans = spans[:max_spans] if max_spans else spans
+    if len(spans) == len(trace.spans):
+        return trace
+    inside = {turn.id for span in spans for turn in span.turns}
+    questions = [q for q in trace.questions if q.evidence and inside.issuperset(q.evidence)]
+    return replace(trace, spans=tuple(spans), questions=tuple(questions))
+
+
+def _seed(*parts: int) -> int:
+    text = "|".join(map(str, parts))
+    return int(hashlib.sha256(text.encode("ascii")).hexdigest()[:15], 16)
