@@ -2,12 +2,8 @@
 
 from pathlib import Path
 
-from langgraph_memskill.controller.files import (
-    ControllerSettings,
-    load_controller,
-    read_controller,
-    save_controller,
-)
+from langgraph_memskill.controller.files import load_controller
+from langgraph_memskill.controller.versions import ControllerChange, ControllerVersions
 from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.memory_folder import MemoryFolder
 from langgraph_memskill.skills.bank import SkillBank
@@ -15,7 +11,7 @@ from langgraph_memskill.skills.bank import SkillBank
 
 def install_controller(
     controller: Path, skills: Path, memory: Path, encoder: TextEncoder
-) -> ControllerSettings:
+) -> ControllerChange:
     """Make a memory folder use a trained controller and the skills that it was trained with.
 
     Args:
@@ -26,7 +22,7 @@ def install_controller(
         encoder: The memory's, which must be the one that the controller was trained with.
 
     Returns:
-        The installed controller's settings.
+        The change of controllers; the earlier one is kept and can be rolled back to.
 
     Raises:
         CheckpointError: If the controller is damaged or was trained with another encoder.
@@ -34,21 +30,12 @@ def install_controller(
         SkillError: If a skill file is broken.
     """
     load_controller(controller, encoder=encoder)  # refuses what does not fit
-    policy, settings = read_controller(controller)
     trained = SkillBank.load(skills)
     paths = MemoryFolder(memory)
     paths.prepare(encoder)
     bank = paths.load_bank()
-    own = [skill for skill in bank if skill.name not in trained]
-    SkillBank([*trained, *own], capacity=max(trained.capacity, len(trained) + len(own))).save(
-        paths.skills, overwrite=True
-    )
-    return save_controller(
-        paths.controller,
-        policy,
-        encoder_name=settings.encoder,
-        fusion=settings.fusion,
-        tau=settings.tau,
-        k=settings.k,
-        notes=settings.notes,
-    )
+    together = [*trained, *(skill for skill in bank if skill.name not in trained)]
+    capacity = max(trained.capacity, bank.capacity, len(together))
+    protected = bank.protected | trained.protected
+    SkillBank(together, capacity=capacity, protected=protected).save(paths.skills, overwrite=True)
+    return ControllerVersions(paths.controller).promote(controller, note="memskill train")
