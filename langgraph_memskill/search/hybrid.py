@@ -71,7 +71,7 @@ class _Run:
 
     @property
     def num_matches(self) -> int:
-        return self.depth if self.wanted is EVERYTHING else _EVERY_MATCH
+        return self.depth if self.wanted.filter is None else _EVERY_MATCH
 
     def to_read(self) -> list[str]:
         """The ids that must be read from the store before the choice is certain."""

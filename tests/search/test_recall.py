@@ -125,6 +125,24 @@ def test_filters_work_on_any_store(memories: StoredMemories, recall: Recall) -> 
     assert found({"$and": [both, {"$created_at": {"$lt": "2001-01-01"}}]}) == []
 
 
+def test_without_a_filter_the_words_contribute_no_more_than_the_depth(
+    encoder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from langgraph_memskill.search.lexical import LexicalIndexes
+
+    limits: list[int] = []
+    search = LexicalIndexes.search
+
+    def counted(self: LexicalIndexes, namespace: Any, query: str, limit: int) -> dict[str, float]:
+        limits.append(limit)
+        return search(self, namespace, query, limit)
+
+    monkeypatch.setattr(LexicalIndexes, "search", counted)
+    memories = StoredMemories(InMemoryStore(), encoder, TEMPLATE, 5)
+    memories.recall("the dog", user_id="ann", search=SearchSettings(depth=7))
+    assert limits == [7]
+
+
 def test_a_filter_reaches_below_the_first_hits(encoder: Any, recall: Recall) -> None:
     memories = StoredMemories(InMemoryStore(), encoder, TEMPLATE, 5)
     for n in range(30):
