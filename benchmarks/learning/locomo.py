@@ -110,7 +110,9 @@ def step_rewards(conversation: Conversation, played: Played) -> NDArray[np.float
         for turn in question.evidence:
             asked[position[turn]] += 1
             found[position[turn]] += turn in turns
-    return np.divide(found, asked, out=np.full(len(found), np.nan), where=asked > 0)
+    shares: NDArray[np.float64] = np.full(len(found), np.nan)
+    np.divide(found, asked, out=shares, where=asked > 0)
+    return shares
 
 
 def train(
