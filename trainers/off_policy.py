@@ -101,8 +101,8 @@ class PolicyEvaluation:
         """Why the controller has not been shown to be better; None if it has."""
         if self.ess < self.min_ess:
             return (
-                f"only {self.ess:.1f} effective episodes stand behind the estimate, and "
-                f"{self.min_ess:g} are needed: the controller makes other choices than the traces"
+                f"only {self.ess:.1f} of {self.episodes} episodes are effective, and "
+                f"{self.min_ess:g} are needed: record more, or fit in smaller steps"
             )
         if self.doubly_robust.low <= self.logged.value:
             return (

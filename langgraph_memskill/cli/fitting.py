@@ -11,7 +11,7 @@ from langgraph_memskill.cli.controller import controller_versions
 from langgraph_memskill.cli.options import JsonOption, read_fingerprint
 from langgraph_memskill.cli.screen import Screen, counted
 from langgraph_memskill.cli.traces import note_skipped
-from langgraph_memskill.errors import CheckpointError
+from langgraph_memskill.errors import CheckpointError, TraceError
 
 if TYPE_CHECKING:
     from langgraph_memskill.controller.files import StoredController
@@ -127,32 +127,36 @@ def evaluate_policy(
     job = _read_job(traces, controller, 0)
     share = _trained_holdout(job.start) if holdout is None else holdout
     _, episodes = _split(job.data.episodes, share)
-    with screen.busy("estimating"):
-        found = estimate(
-            job.start.policy, episodes, EvaluationConfig(resamples=resamples, seed=seed)
-        )
-    _show_evaluation(screen, found)
+    found: PolicyEvaluation | None = None
+    try:
+        with screen.busy("estimating"):
+            config = EvaluationConfig(resamples=resamples, seed=seed)
+            found = estimate(job.start.policy, episodes, config)
+        objection = found.objection
+        _show_evaluation(screen, found)
+    except TraceError as error:
+        if promote is None or not force:
+            raise
+        objection = str(error)
+        screen.note(objection)
     note_skipped(screen, job.data.skipped)
-    promoted = promote is not None and (force or found.objection is None)
+    promoted = promote is not None and (force or objection is None)
     screen.emit(
         {
             "version": job.start.settings.version,
-            "evaluation": dump(found),
-            "objection": found.objection,
+            "evaluation": None if found is None else dump(found),
+            "objection": objection,
             "promoted": promoted,
             "skipped": [dump(entry) for entry in job.data.skipped],
         }
     )
-    if promote is None:
-        return
-    if not promoted:
-        screen.error(f"not promoted: {found.objection}. --force promotes it all the same")
+    if promote is not None and not promoted:
+        screen.error(f"not promoted: {objection}. --force promotes it all the same")
         raise typer.Exit(1)
-    note = f"doubly robust {_interval(found.doubly_robust)}, recorded {found.logged.value:.3f}"
-    change = controller_versions(promote).promote(
-        controller, note=note if found.objection is None else f"forced; {note}"
-    )
-    screen.show(f"promoted: {change.previous} → {change.version}")
+    if promote is not None:
+        note = ("forced; " if objection is not None else "") + _in_short(found)
+        change = controller_versions(promote).promote(controller, note=note)
+        screen.show(f"promoted: {change.previous} → {change.version}")
 
 
 class _Job(NamedTuple):
@@ -255,6 +259,8 @@ def _show_evaluation(screen: Screen, found: "PolicyEvaluation") -> None:
     )
 
 
-def _interval(estimate: "tuple[float, float, float]") -> str:
-    value, low, high = estimate
-    return f"{value:.3f} ({low:.3f} to {high:.3f})"
+def _in_short(found: "PolicyEvaluation | None") -> str:
+    if found is None:
+        return "no estimate"
+    value, low, high = found.doubly_robust
+    return f"doubly robust {value:.3f} ({low:.3f} to {high:.3f}), recorded {found.logged.value:.3f}"

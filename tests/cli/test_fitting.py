@@ -143,6 +143,19 @@ def test_traces_without_chance_are_fitted_by_regression_and_cannot_judge(
     assert not Path("other").exists()
 
 
+def test_force_promotes_where_nothing_can_be_estimated(
+    run: Run, tmp_path: Path, start: Path, memdir: Path
+) -> None:
+    write(tmp_path / "greedy", 60, sampled=False)
+    done = run(
+        *("evaluate-policy", "--traces", tmp_path / "greedy", "--controller", start),
+        *("--promote", memdir, "--force"),
+    )
+    assert done.exit_code == 0
+    assert "Record with --explore" in done.stderr
+    assert "forced; no estimate" in run("controller", "log", "--folder", memdir).stdout
+
+
 def test_fit_from_fresh_weights(run: Run, traces: Path) -> None:
     done = run("fit", "--traces", traces, "--out", "new", "--rounds", "2", "--json")
     found = json.loads(done.stdout)
