@@ -138,7 +138,11 @@ def evaluation(low: float, ess: float) -> PolicyEvaluation:
 
 @pytest.mark.parametrize(
     ("low", "ess", "objection"),
-    [(0.51, 10, None), (0.5, 10, "not above"), (0.51, 9.9, "only 9.9 of 100 episodes are effective")],
+    [
+        (0.51, 10, None),
+        (0.5, 10, "not above"),
+        (0.51, 9.9, "only 9.9 of 100 episodes are effective"),
+    ],
 )
 def test_the_verdict(low: float, ess: float, objection: str | None) -> None:
     found = evaluation(low, ess).objection
