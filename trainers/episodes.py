@@ -20,6 +20,7 @@ from langgraph.store.memory import InMemoryStore
 
 from langgraph_memskill.construction_runs import ConstructionRuns
 from langgraph_memskill.controller.distribution import NewSkillBias
+from langgraph_memskill.controller.files import version_of
 from langgraph_memskill.controller.policy import SkillPolicy
 from langgraph_memskill.controller.selectors import ControllerSelector
 from langgraph_memskill.embedding import TextEncoder
@@ -205,7 +206,12 @@ class EpisodePlayer:
         counter: UsageCounter,
     ) -> RememberResult:
         selector = ControllerSelector(
-            policy, self._encoder, sample=True, bias=offer.bias, seed=plan.seed
+            policy,
+            self._encoder,
+            sample=True,
+            bias=offer.bias,
+            seed=plan.seed,
+            version=version_of(policy, encoder_name=self._encoder.name),
         )
         settings = replace(
             METHOD, skills_per_span=self._config.skills_per_span, top_k=self._config.top_k

@@ -130,6 +130,11 @@ def evaluate_policy(
     config = config or EvaluationConfig()
     used = [episode for episode in episodes if episode.sampled]
     if len(used) < MIN_EPISODES:
+        if len(episodes) < MIN_EPISODES:
+            raise TraceError(
+                f"only {len(episodes)} episodes were held out, and at least {MIN_EPISODES} are "
+                "needed for an estimate: record more, or hold more out"
+            )
         raise TraceError(
             f"{len(used)} of {len(episodes)} episodes have choices that were drawn at random, and "
             f"at least {MIN_EPISODES} are needed: choices of a selector that always takes the best "

@@ -101,10 +101,7 @@ def save_controller(
     """
     from safetensors.torch import save
 
-    tensors = {
-        name: tensor.detach().to("cpu").float().contiguous()
-        for name, tensor in policy.state_dict().items()
-    }
+    tensors = _saved_tensors(policy)
     try:
         settings = ControllerSettings(
             version="",
@@ -266,14 +263,38 @@ def make_selector(
     return controller
 
 
+def version_of(
+    policy: "SkillPolicy", *, encoder_name: str, fusion: FusionMode = "mean", tau: float = 1.0
+) -> str:
+    """The version that `save_controller` would give a policy, without saving it.
+
+    Args:
+        policy: The network, on any device.
+        encoder_name: Name of the encoder that it is used with.
+        fusion: How the memories' embeddings become one.
+        tau: Temperature of the fusion "sim_weighted".
+    """
+    return _hash(_saved_tensors(policy), [encoder_name, fusion, tau])
+
+
+def _saved_tensors(policy: "SkillPolicy") -> dict[str, "Tensor"]:
+    return {
+        name: tensor.detach().to("cpu").float().contiguous()
+        for name, tensor in policy.state_dict().items()
+    }
+
+
 def _content_hash(tensors: Mapping[str, "Tensor"], settings: ControllerSettings) -> str:
+    return _hash(tensors, [settings.encoder, settings.fusion, settings.tau])
+
+
+def _hash(tensors: Mapping[str, "Tensor"], used: list[object]) -> str:
     """Sixteen hex digits over float32 weights and what decides how they are used."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.numpy().tobytes())
-    used = [settings.encoder, settings.fusion, settings.tau]
     digest.update(json.dumps(used).encode())
     return digest.hexdigest()[:16]
 

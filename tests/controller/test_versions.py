@@ -3,7 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from langgraph_memskill.controller.files import SETTINGS_FILE, read_controller, save_controller
+from langgraph_memskill.controller.files import (
+    SETTINGS_FILE,
+    read_controller,
+    save_controller,
+    version_of,
+)
 from langgraph_memskill.controller.policy import SkillPolicy
 from langgraph_memskill.controller.versions import NO_CONTROLLER, ControllerVersions
 from langgraph_memskill.errors import CheckpointError
@@ -17,6 +22,13 @@ def save(folder: Path, seed: int) -> str:
 @pytest.fixture
 def versions(tmp_path: Path) -> ControllerVersions:
     return ControllerVersions(tmp_path / "controller")
+
+
+def test_the_version_is_known_before_saving(tmp_path: Path) -> None:
+    policy = SkillPolicy(state_dim=8, skill_dim=4, hidden_dim=4, seed=1)
+    assert save(tmp_path, 1) == version_of(policy, encoder_name="words")
+    assert save(tmp_path, 2) != version_of(policy, encoder_name="words")
+    assert save(tmp_path, 1) != version_of(policy, encoder_name="letters")
 
 
 def test_promoting_keeps_the_one_before(tmp_path: Path, versions: ControllerVersions) -> None:

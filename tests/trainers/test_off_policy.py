@@ -117,7 +117,7 @@ def test_episodes_that_were_not_drawn_are_left_out_and_counted() -> None:
 def test_too_few_episodes_are_refused() -> None:
     world = LoggedBandit()
     policy = world.policy(1)
-    with pytest.raises(TraceError, match="at least 10 are needed"):
+    with pytest.raises(TraceError, match="only 9 episodes were held out, and at least 10"):
         evaluate_policy(policy, world.record(policy, 9), QUICK)
 
 
