@@ -79,7 +79,7 @@ def recall(
     from langgraph_memskill.state import dump_all
 
     screen.emit({"query": query, "memories": dump_all(found)})
-    screen.show(memories_table(found) if found else "Nothing is remembered yet.")
+    screen.show(memories_table(found) if found else "Nothing that fits is remembered.")
 
 
 def _search_settings(mode: Mode | None, reranker: str | None) -> "SearchSettings | None":

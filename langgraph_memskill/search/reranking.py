@@ -73,7 +73,13 @@ def reranker_of(model: str | Path) -> Reranker:
 def _load(name: str | Path) -> "CrossEncoder":
     from sentence_transformers import CrossEncoder
 
-    folder = find_model(name)
+    try:
+        folder = find_model(name)
+    except ModelCallError as error:
+        raise ModelCallError(
+            f"the reranker {str(name)!r} is neither a folder nor in the local Hugging Face cache: "
+            f"give a folder, or put it into the cache with `hf download {name}`"
+        ) from error
     try:
         model: CrossEncoder = CrossEncoder(
             str(folder), local_files_only=True, model_kwargs={"use_safetensors": True}

@@ -119,7 +119,9 @@ def test_recall_of_the_past(run: Run) -> None:
     assert [m["content"] for m in json.loads(found.stdout)["memories"]] == ["the cat is grey"]
     found = run("recall", "cat", "--as-of", second["at"], "--json")
     assert [m["content"] for m in json.loads(found.stdout)["memories"]] == ["the cat is white"]
-    assert run("recall", "cat", "--as-of", "a year ago").stdout == "Nothing is remembered yet.\n"
+    assert (
+        run("recall", "cat", "--as-of", "a year ago").stdout == "Nothing that fits is remembered.\n"
+    )
     failed = run("recall", "cat", "--as-of", "xyzzy")
     assert failed.exit_code == 1
     assert "'xyzzy' is no time" in failed.stderr

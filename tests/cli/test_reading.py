@@ -45,7 +45,7 @@ def test_recall_for_people_shows_score_and_short_id(run: Run, prepared: Path) ->
 
 def test_recall_of_a_stranger_finds_nothing(run: Run, prepared: Path) -> None:
     done = run("recall", "cat", "--folder", prepared, "--user", "stranger")
-    assert (done.exit_code, done.stdout) == (0, "Nothing is remembered yet.\n")
+    assert (done.exit_code, done.stdout) == (0, "Nothing that fits is remembered.\n")
 
 
 def test_answer_is_made_from_memories(run: Run, prepared: Path) -> None:
