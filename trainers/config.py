@@ -42,7 +42,8 @@ class TrainConfig:
     episodes: int = 4
     """Episodes an update, >= 1."""
     concurrency: int = 4
-    """Episodes and questions that are worked on side by side, >= 1; no result depends on it."""
+    """Episodes, and questions of all of them, that are worked on side by side, >= 1; no result
+    depends on it."""
     skills_per_span: int = 3
     """K, >= 1."""
     top_k: int = 20

@@ -150,6 +150,7 @@ class EpisodePlayer:
         self._scorer = scorer
         self._config = config
         self._slots = asyncio.Semaphore(config.concurrency)
+        self._question_slots = asyncio.Semaphore(config.concurrency)
         self._collector = StepCollector()
         self.recorder = TraceRecorder(
             traces,
@@ -245,18 +246,19 @@ class EpisodePlayer:
             top_k=self._config.top_k,
             checkpointer=False,
         )
-        asked: list[AskedQuery | None] = []
-        for question in plan.questions:
+
+        async def one(question: TrainingQuestion) -> AskedQuery | None:
             state = ask(question.text, _NAMESPACE, plan.style, question.date)
-            try:
-                final = await graph.ainvoke(state, {"callbacks": [counter]})
-            except ModelCallError:
-                # An outage says nothing about the memories (QUIRK 63).
-                logger.warning("the query %s was not answered", question.id, exc_info=True)
-                asked.append(None)
-                continue
-            asked.append(await self._scored(plan, question, answer_of(final)))
-        return asked
+            async with self._question_slots:
+                try:
+                    final = await graph.ainvoke(state, {"callbacks": [counter]})
+                except ModelCallError:
+                    # An outage says nothing about the memories (QUIRK 63).
+                    logger.warning("the query %s was not answered", question.id, exc_info=True)
+                    return None
+                return await self._scored(plan, question, answer_of(final))
+
+        return await asyncio.gather(*map(one, plan.questions))
 
     async def _scored(
         self, plan: EpisodePlan, question: TrainingQuestion, answer: Answer

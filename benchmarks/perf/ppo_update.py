@@ -1,24 +1,28 @@
-"""The PPO update beside a plain one that handles step by step: time of each, and the ratio.
+"""The PPO update beside two plain ones: time of each, and the ratios.
 
 Run `python -m langgraph_memskill.benchmarks.perf.ppo_update`. Both sides take turns in one process,
 so a busy machine slows both, and start from the same weights, rollouts and order of steps; how far
-apart their policies are afterwards is printed. The plain side is what a first version looks like:
-every step's skills are encoded and concatenated with its state, one step after the other.
+apart their policies are afterwards is printed. The plain sides are what a first version looks like:
+every step's skills are encoded and concatenated with its state, one step after the other, or for a
+whole minibatch at once.
 """
 
 import argparse
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from langgraph_memskill.controller.distribution import entropy, log_prob_of
 from langgraph_memskill.controller.policy import SkillPolicy
 from langgraph_memskill.trainers.batches import RolloutBatch
-from langgraph_memskill.trainers.ppo import PPOConfig, PPOTrainer
+from langgraph_memskill.trainers.ppo import Evaluation, PPOConfig, PPOTrainer, ppo_loss
 from langgraph_memskill.trainers.rollout import RolloutBuffer, RolloutStep, SkillOffer
 
 _K = 3
@@ -28,7 +32,7 @@ _K = 3
 class Sizes:
     """How much is updated."""
 
-    steps: int = 5000
+    steps: int = 1000
     skills: int = 30
     epochs: int = 2
     steps_each: int = 25
@@ -43,12 +47,15 @@ class Result:
     """Seconds of one update, medians."""
 
     update_s: float
-    plain_s: float
-    ratio: float
-    """Plain over ours."""
+    by_step_s: float
+    by_step_ratio: float
+    """Step by step over ours."""
+    padded_s: float
+    padded_ratio: float
+    """Minibatch by minibatch over ours."""
     largest_difference: float
-    """Between two probabilities of the two policies after the first update; the weights themselves
-    hold some that no output depends on."""
+    """Between probabilities of ours and another policy after the first update; the weights
+    themselves hold some that no output depends on."""
     threads: int
 
 
@@ -139,6 +146,32 @@ class PlainUpdate:
         return total
 
 
+class PaddedUpdate(PlainUpdate):
+    """PPO by minibatches in which every step brings its own copy of the skills."""
+
+    def update(self, steps: list[RolloutStep], batch: RolloutBatch, orders: list[Tensor]) -> None:
+        """Make one pass an order."""
+        for order in orders:
+            for rows in torch.split(order, self.config.minibatch_size):
+                part = batch.rows(rows)
+                loss = ppo_loss(self._evaluate(part), part, self.config)
+                self.optimizer.zero_grad()
+                torch.autograd.backward(loss.total)
+                torch.nn.utils.clip_grad_norm_(
+                    self.policy.parameters(), self.config.max_gradient_norm
+                )
+                self.optimizer.step()
+
+    def _evaluate(self, part: RolloutBatch) -> Evaluation:
+        hidden = self.policy.state_net(part.states_BS)
+        own_skills = part.skills_MD.expand(len(hidden), -1, -1).contiguous()
+        skills = self.policy.op_net(own_skills)
+        pairs = torch.cat([hidden.unsqueeze(1).expand(-1, skills.shape[1], -1), skills], dim=-1)
+        logits = self.policy.actor_head(pairs).squeeze(-1)
+        values = self.policy.critic_head(hidden).squeeze(-1)
+        return Evaluation(logits, log_prob_of(logits, part.draws), values, entropy(logits))
+
+
 class _Recorder(PPOTrainer):
     """Keeps the orders of the steps, for the other side."""
 
@@ -159,32 +192,39 @@ def run(sizes: Sizes) -> Result:
         sizes: How much.
     """
     config = PPOConfig(epochs=sizes.epochs, target_kl=0.0)
-    ours = SkillPolicy(state_dim=2 * sizes.dims, skill_dim=sizes.dims)
-    plain = SkillPolicy(state_dim=2 * sizes.dims, skill_dim=sizes.dims)
+    ours, by_step, padded = (
+        SkillPolicy(state_dim=2 * sizes.dims, skill_dim=sizes.dims) for _ in range(3)
+    )
     buffer = make_rollouts(sizes, ours)
     steps = list(buffer)
-    trainer, peer = _Recorder(ours, config), PlainUpdate(plain, config)
+    trainer = _Recorder(ours, config)
+    peers = PlainUpdate(by_step, config), PaddedUpdate(padded, config)
     batch = trainer.batch_of(buffer)
-    times: tuple[list[float], list[float]] = ([], [])
+    times: list[list[float]] = []
     difference = 0.0
     for number in range(sizes.rounds):
         trainer.orders.clear()
-        start = time.perf_counter()
-        trainer.update(buffer)
-        middle = time.perf_counter()
-        peer.update(steps, batch, trainer.orders)
-        times[0].append(middle - start)
-        times[1].append(time.perf_counter() - middle)
+        times.append([_time(partial(trainer.update, buffer))])
+        for peer in peers:
+            times[-1].append(_time(partial(peer.update, steps, batch, trainer.orders)))
         if number == 0:
-            difference = _difference(batch, ours, plain)
-    update_s, plain_s = (float(np.median(spent)) for spent in times)
+            difference = max(_difference(batch, ours, other) for other in (by_step, padded))
+    update_s, by_step_s, padded_s = np.median(times, axis=0).tolist()
     return Result(
         update_s=update_s,
-        plain_s=plain_s,
-        ratio=plain_s / update_s,
+        by_step_s=by_step_s,
+        by_step_ratio=by_step_s / update_s,
+        padded_s=padded_s,
+        padded_ratio=padded_s / update_s,
         largest_difference=difference,
         threads=torch.get_num_threads(),
     )
+
+
+def _time(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
 
 
 def _difference(batch: RolloutBatch, ours: SkillPolicy, plain: SkillPolicy) -> float:
@@ -211,9 +251,10 @@ def main() -> None:
         return
     print(
         f"{sizes.steps} steps x {sizes.skills} skills x {sizes.epochs} epochs on {result.threads} "
-        f"threads: {result.update_s:.3f} s, step by step {result.plain_s:.2f} s, "
-        f"ratio {result.ratio:.1f} (largest difference of a probability: "
-        f"{result.largest_difference:.1e})"
+        f"threads: {result.update_s:.3f} s, step by step {result.by_step_s:.2f} s (ratio "
+        f"{result.by_step_ratio:.1f}), padded minibatches {result.padded_s:.2f} s (ratio "
+        f"{result.padded_ratio:.1f}); largest difference of a probability: "
+        f"{result.largest_difference:.1e}"
     )
 
 
