@@ -21,6 +21,7 @@ from langgraph_memskill.stores.purging import Purger
 from langgraph_memskill.stores.tombstones import TOMBSTONES, deleted_memories
 from langgraph_memskill.stores.undoing import undo_order
 from langgraph_memskill.threads import current_thread_id
+from langgraph_memskill.traces.recording import RewardRecorder
 
 _CAUSES_OF_MANY = {"import", "doctor", "undo"}
 """Causes of runs that may have touched several users at once."""
@@ -34,6 +35,7 @@ class MemoryChanges(ABC):
     namespace: NamespaceTemplate
     _writer: MemoryWriter
     _search: MemorySearch
+    _rewards: RewardRecorder | None
 
     @property
     def change_log(self) -> ChangeLog:
@@ -148,9 +150,9 @@ class MemoryChanges(ABC):
         """Remove a memory with all its versions, bytes included; it cannot be undone.
 
         Gone are the item, its tombstone, its texts in the change log (the entries stay, without
-        texts), and the queued spans that it was made from. In a memory's folder the files are
-        rewritten, so that the text is in none of them. What the text was copied into elsewhere (a
-        checkpointer, a server, a backup) is not reached.
+        texts), its texts in the folder's traces, and the queued spans that it was made from. In a
+        memory's folder the files are rewritten, so that the text is in none of them. What the text
+        was copied into elsewhere (a checkpointer, a server, a backup) is not reached.
 
         Raises:
             MemoryNotFoundError: If there never was one with this id.
@@ -161,6 +163,7 @@ class MemoryChanges(ABC):
             namespace = logged[-1].namespace
         else:
             namespace = self._find(memory_id, user_id, deleted=True).namespace
+        self._purge_traces([memory_id])
         Purger(self._writer).purge(namespace, [memory_id])
 
     async def apurge(self, memory_id: str, *, user_id: str | int | None = None) -> None:
@@ -171,12 +174,16 @@ class MemoryChanges(ABC):
             namespace = logged[-1].namespace
         else:
             namespace = (await self._afind(memory_id, user_id, deleted=True)).namespace
+        await asyncio.to_thread(self._purge_traces, [memory_id])
         await Purger(self._writer).apurge(namespace, [memory_id])
 
     def purge_user(
         self, user_id: str | int | None = None, *, scope: Mapping[str, object] | None = None
     ) -> int:
         """Purge all memories of a user, and everything that is queued for him.
+
+        Traces with texts lose those of the steps that wrote the memories; they do not tell whose
+        the other steps are.
 
         The marks that tell which messages of a thread were read stay: they hold ids only, and
         without them the thread's next run would remember everything again.
@@ -189,6 +196,7 @@ class MemoryChanges(ABC):
         """
         namespace = self.namespace_for(user_id, scope)
         ids = self._logged_ids(namespace) + self._unlogged_ids(namespace)
+        self._purge_traces(ids)
         Purger(self._writer).purge(namespace, ids, all_spans=True)
         return len(ids)
 
@@ -199,8 +207,14 @@ class MemoryChanges(ABC):
         namespace = self.namespace_for(user_id, scope)
         ids = await asyncio.to_thread(self._logged_ids, namespace)
         ids += await self._aunlogged_ids(namespace)
+        await asyncio.to_thread(self._purge_traces, ids)
         await Purger(self._writer).apurge(namespace, ids, all_spans=True)
         return len(ids)
+
+    def _purge_traces(self, ids: Sequence[str]) -> None:
+        """First of all, so that a memory whose traces cannot be cleaned can be purged again."""
+        if self._rewards is not None:
+            self._rewards.purge(ids)
 
     @abstractmethod
     def namespace_for(

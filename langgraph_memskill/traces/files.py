@@ -225,6 +225,15 @@ def find_files(folder: Path, kind: TraceKind, skipped: SkipLog) -> list[FileInfo
     return [info for info in found if info.path.name not in replaced]
 
 
+def remove_replaced(folder: Path, kind: TraceKind) -> None:
+    """Remove files that another one contains, which a kill may have left behind."""
+    there = find_files(folder, kind, SkipLog())
+    replaced = frozenset[str]().union(*(info.contains for info in there))
+    for path in (folder / kind.value).glob(f"*{SUFFIX}"):
+        if path.name in replaced:
+            path.unlink(missing_ok=True)
+
+
 def batches_of(
     info: FileInfo, columns: Sequence[str], batch_rows: int
 ) -> "Iterator[pa.RecordBatch]":

@@ -9,7 +9,6 @@ import numpy as np
 
 from langgraph_memskill.errors import TraceError
 from langgraph_memskill.traces.files import (
-    SUFFIX,
     DamagedFileError,
     FileInfo,
     SkipLog,
@@ -18,6 +17,7 @@ from langgraph_memskill.traces.files import (
     find_files,
     join_files,
     new_name,
+    remove_replaced,
     write_table,
 )
 from langgraph_memskill.traces.reader import TraceReader
@@ -72,7 +72,7 @@ def merge_traces(sources: Sequence[str | Path], target: str | Path) -> MergeRepo
         banks = sum(_add_banks(reader, folder) for reader in readers)
         for kind, job in jobs.items():
             job.run()
-            _remove_replaced(folder, kind)
+            remove_replaced(folder, kind)
     except OSError as error:
         raise TraceError(f"traces cannot be merged into {str(folder)!r}: {error}") from error
     return MergeReport(
@@ -151,15 +151,6 @@ def _groups(infos: Sequence[FileInfo]) -> list[list[FileInfo]]:
         groups[-1].append(info)
         rows += info.num_rows
     return groups
-
-
-def _remove_replaced(target: Path, kind: TraceKind) -> None:
-    """Remove files that another one contains, which a kill may have left behind."""
-    there = find_files(target, kind, SkipLog())
-    replaced = frozenset[str]().union(*(info.contains for info in there))
-    for path in (target / kind.value).glob(f"*{SUFFIX}"):
-        if path.name in replaced:
-            path.unlink(missing_ok=True)
 
 
 def _add_banks(reader: TraceReader, target: Path) -> int:

@@ -5,7 +5,7 @@ import logging
 import re
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,6 +29,7 @@ from langgraph_memskill.records import (
 from langgraph_memskill.settings import Settings
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.stores.feedback import Feedback
+from langgraph_memskill.traces.purging import purge_texts
 from langgraph_memskill.traces.rows import (
     ActionStatus,
     ActionTrace,
@@ -115,6 +116,17 @@ class RewardRecorder:
                     source=feedback.source,
                 )
             )
+
+    def purge(self, memory_ids: Collection[str]) -> None:
+        """Remove the texts of memories from the traces, if these keep texts.
+
+        Raises:
+            StoreError: If a file cannot be read or written.
+        """
+        if self.folder.is_dir():
+            with self._counted():
+                self._writer.flush()
+            purge_texts(self.folder, memory_ids)
 
     def close(self) -> None:
         """Flush."""

@@ -15,7 +15,7 @@ from langgraph_memskill.controller.files import save_controller
 from langgraph_memskill.controller.policy import SkillPolicy
 from langgraph_memskill.controller.selectors import ControllerSelector, RandomSelector
 from langgraph_memskill.controller.state import fuse_state
-from langgraph_memskill.errors import ConfigError
+from langgraph_memskill.errors import ConfigError, StoreError
 from langgraph_memskill.memory import MemSkillMemory
 from langgraph_memskill.records import ActionType, Skill, Span
 from langgraph_memskill.settings import Settings
@@ -319,3 +319,43 @@ def test_an_exploring_controller_is_loaded_from_the_folder(
     steps = steps_of(tmp_path / "traces")
     assert {(step.sampled, step.controller_version) for step in steps} == {(True, version)}
     assert len({step.chosen for step in steps}) > 1
+
+
+@pytest.mark.parametrize("twin", ["sync", "async"])
+async def test_a_purged_memory_leaves_no_text_in_the_traces(
+    tmp_path: Path, model: Any, encoder: Any, twin: str
+) -> None:
+    import pyarrow.parquet as pq
+
+    settings = Settings(record_traces=True, keep_trace_texts=True)
+    memory = MemSkillMemory.open(tmp_path, model, encoder=encoder, settings=settings)
+    secret = memory.remember("remember the xylophone", user_id="u").memories[0]
+    memory.remember("remember the drum", user_id="u")
+    if twin == "sync":
+        memory.purge(secret.id, user_id="u")
+    else:
+        await memory.apurge(secret.id, user_id="u")
+    memory.close()
+    steps = steps_of(tmp_path / "traces")
+    assert sorted((s.span_text, s.actions[0].content) for s in steps if s.span_text) == [
+        ("remember the drum", "the drum")
+    ]
+    assert len(steps) == 2
+    for file in (tmp_path / "traces").rglob("*.parquet"):
+        assert "xylophone" not in str(pq.read_table(file).to_pylist())
+
+
+def test_traces_that_cannot_be_cleaned_stop_the_purge(
+    tmp_path: Path, model: Any, encoder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: Any, **options: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    settings = Settings(record_traces=True, keep_trace_texts=True)
+    memory = MemSkillMemory.open(tmp_path, model, encoder=encoder, settings=settings)
+    secret = memory.remember("remember the xylophone", user_id="u").memories[0]
+    monkeypatch.setattr("langgraph_memskill.traces.purging.write_table", full)
+    with pytest.raises(StoreError, match="Purge again"):
+        memory.purge(secret.id, user_id="u")
+    assert memory.get(secret.id, user_id="u").content == "the xylophone"
+    memory.close()
