@@ -10,7 +10,7 @@ from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.namespaces import Namespace
 from langgraph_memskill.records import Memory
 from langgraph_memskill.search.fusion import Neighbours, best_first, fuse, spread
-from langgraph_memskill.search.lexical import LexicalIndexes
+from langgraph_memskill.search.lexical import LexicalIndexes, Look
 from langgraph_memskill.search.lexical_rows import index_text
 from langgraph_memskill.search.reranking import reranker_of
 from langgraph_memskill.search.settings import SearchMode, SearchSettings
@@ -41,6 +41,8 @@ class _Run:
     rankings: list[list[str]] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
     """Ids, best first."""
+    known: dict[str, str] = field(default_factory=dict)
+    """What the index has as the texts of the memories, by id."""
 
     @property
     def by_meaning(self) -> bool:
@@ -170,7 +172,8 @@ class HybridSearch:
         if run.uses_index:
             if self._indexes.fed(namespace) is None:
                 newest = self._log.newest(namespace)
-                self._indexes.build(namespace, self._dense.read_all(namespace), newest)
+                memories = self._logged(namespace) or self._dense.read_all(namespace)
+                self._indexes.build(namespace, memories, newest)
             self._rank(run)
             while ids := run.to_read():
                 run.take(ids, self._store.batch(_reads(namespace, ids)))
@@ -199,7 +202,9 @@ class HybridSearch:
         if run.uses_index:
             if await asyncio.to_thread(self._indexes.fed, namespace) is None:
                 newest = await asyncio.to_thread(self._log.newest, namespace)
-                memories = await self._dense.aread_all(namespace)
+                memories = await asyncio.to_thread(self._logged, namespace)
+                if memories is None:
+                    memories = await self._dense.aread_all(namespace)
                 await asyncio.to_thread(self._indexes.build, namespace, memories, newest)
             await asyncio.to_thread(self._rank, run)
             while ids := run.to_read():
@@ -234,33 +239,46 @@ class HybridSearch:
 
     def _rank(self, run: _Run) -> None:
         """Bring the index up to date, then fuse what it and the store say."""
-        self._feed(run.namespace)
-        meaning = {key: memory.score or 0.0 for key, memory in run.found.items()}
-        words: dict[str, float] = {}
+        look = self._look(run)
+        newest = self._log.newest(run.namespace)
+        if look.fed is not None and newest > look.fed:
+            changes = list(self._log.read_all(run.namespace, after=look.fed))
+            self._indexes.feed(run.namespace, changes, after=look.fed)
+            look = self._look(run)
+        run.known = look.texts
         if run.by_words:
-            words = self._indexes.search(run.namespace, run.query, run.num_matches)
-            run.rankings.append(list(words))
+            run.rankings.append(list(look.scores))
         if run.settings.neighbours:
-            beside = self._indexes.neighbours(run.namespace, [*meaning, *words])
             if run.by_meaning:
+                meaning = {key: memory.score or 0.0 for key, memory in run.found.items()}
                 lowest = min(meaning.values(), default=0.0)
-                run.rankings.append(_spread_ranking(meaning, beside, lowest)[: run.depth])
+                around = _spread_ranking(meaning, look.neighbours, lowest)
+                run.rankings.append(around[: run.depth])
             if run.by_words:
-                run.rankings.append(_spread_ranking(words, beside, 0.0))
+                run.rankings.append(_spread_ranking(look.scores, look.neighbours, 0.0))
         run.order = fuse(run.rankings)
 
-    def _feed(self, namespace: Namespace) -> None:
-        after = self._indexes.fed(namespace)
-        if after is not None and self._log.newest(namespace) > after:
-            changes = list(self._log.read_all(namespace, after=after))
-            self._indexes.feed(namespace, changes, after=after)
+    def _look(self, run: _Run) -> Look:
+        return self._indexes.look(
+            run.namespace,
+            run.query,
+            limit=run.num_matches if run.by_words else 0,
+            ids=run.found,
+            neighbours=run.settings.neighbours,
+        )
 
     def _mend(self, run: _Run) -> None:
         """Tell the index what somebody has written to the store past the log."""
-        known = self._indexes.texts(run.namespace, run.found)
-        changed = [m for key, m in run.found.items() if known.get(key) != index_text(m.content)]
+        changed = [m for m in run.found.values() if run.known.get(m.id) != index_text(m.content)]
         if changed or run.gone:
             self._indexes.mend(run.namespace, changed, run.gone)
+
+    def _logged(self, namespace: Namespace) -> list[Memory] | None:
+        """All memories of a namespace as the log has them; None if it may not know them all."""
+        if self._log.path is None:
+            return None
+        last = self._log.last(namespace).values()
+        return [change.after for change in last if change.after is not None] or None
 
     def _refreshing(self, namespace: Namespace, chosen: Sequence[Memory]) -> list[GetOp]:
         """What gives the found memories, and no others, their time to live again."""

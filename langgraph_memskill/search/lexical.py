@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 from langgraph_memskill.errors import StoreError
@@ -21,7 +21,7 @@ from langgraph_memskill.search.lexical_rows import (
     put,
     read_fed,
     read_neighbours,
-    read_rows,
+    read_texts,
     remove,
     search_words,
     transaction,
@@ -38,6 +38,19 @@ _Work = Callable[[sqlite3.Connection], T]
 
 _MOST_OPEN = 256
 """Indexes that are kept in memory where there is no folder; the least used is made anew later."""
+
+
+class Look(NamedTuple):
+    """What one look into an index shows."""
+
+    fed: int | None
+    """The `seq` of the last change that the index knows; None if it is to be built."""
+    scores: dict[str, float]
+    """BM25 scores of the memories that share words with the query, > 0, by id, highest first."""
+    neighbours: dict[str, Neighbours]
+    """What stands beside these and the asked-for memories in their sessions, by id."""
+    texts: dict[str, str]
+    """What the index has as the texts of all of them, by id."""
 
 
 class LexicalIndexes:
@@ -140,39 +153,34 @@ class LexicalIndexes:
 
         self._use(namespace, mend, write=True)
 
-    def search(self, namespace: Namespace, query: str, limit: int) -> dict[str, float]:
-        """Find the memories that share words with a query.
+    def look(
+        self,
+        namespace: Namespace,
+        query: str,
+        *,
+        limit: int,
+        ids: Collection[str] = (),
+        neighbours: bool = True,
+    ) -> "Look":
+        """Find the memories that share words with a query, and what stands beside them.
 
         Args:
             namespace: Whose.
             query: Any text; nothing in it is an operator.
-            limit: How many at most, >= 1.
-
-        Returns:
-            BM25 scores, > 0, by memory id, highest first.
+            limit: How many memories at most; 0 finds none.
+            ids: Further memories whose neighbours are wanted.
+            neighbours: Whether neighbours are wanted at all.
         """
-        words = words_of_query(query)
-        if not words:
-            return {}
-        return self._use(namespace, lambda connection: search_words(connection, words, limit))
+        words = words_of_query(query) if limit else []
 
-    def texts(self, namespace: Namespace, ids: Collection[str]) -> dict[str, str]:
-        """What the index has as the texts of memories, by id."""
+        def look(connection: sqlite3.Connection) -> Look:
+            scores = search_words(connection, words, limit) if words else {}
+            known = dict.fromkeys([*ids, *scores])
+            beside = read_neighbours(connection, known) if neighbours else {}
+            known |= dict.fromkeys(key for pair in beside.values() for key in pair if key)
+            return Look(read_fed(connection), scores, beside, read_texts(connection, known))
 
-        def texts(connection: sqlite3.Connection) -> dict[str, str]:
-            rows = read_rows(
-                connection,
-                "SELECT m.id, w.text FROM memories AS m JOIN words AS w ON w.rowid = m.place "
-                "WHERE m.id IN ({})",
-                ids,
-            )
-            return dict((key, text) for key, text in rows)
-
-        return self._use(namespace, texts)
-
-    def neighbours(self, namespace: Namespace, ids: Collection[str]) -> dict[str, Neighbours]:
-        """The memories before and after each memory in its session, by id."""
-        return self._use(namespace, lambda connection: read_neighbours(connection, ids))
+        return self._use(namespace, look)
 
     def drop(self, namespace: Namespace) -> None:
         """Remove the index with everything that it holds; the next search makes it anew.

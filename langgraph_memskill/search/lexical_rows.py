@@ -110,6 +110,17 @@ def read_neighbours(connection: sqlite3.Connection, ids: Collection[str]) -> dic
     return {key: Neighbours(*others) for key, *others in rows}
 
 
+def read_texts(connection: sqlite3.Connection, ids: Collection[str]) -> dict[str, str]:
+    """What the index has as the texts of memories, by id."""
+    rows = read_rows(
+        connection,
+        "SELECT m.id, w.text FROM memories AS m JOIN words AS w ON w.rowid = m.place "
+        "WHERE m.id IN ({})",
+        ids,
+    )
+    return {row[0]: row[1] for row in rows}
+
+
 def read_rows(
     connection: sqlite3.Connection, query: str, ids: Collection[str]
 ) -> list[tuple[str, ...]]:

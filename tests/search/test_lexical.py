@@ -50,19 +50,19 @@ def built(indexes: LexicalIndexes, *texts: str) -> LexicalIndexes:
 
 def test_words_are_found_by_their_stems(indexes: LexicalIndexes) -> None:
     built(indexes, "Ann paints horses", "Bob sold a car", "The weather was fine")
-    assert list(indexes.search(ANN, "Who painted a horse?", 5)) == ["m0"]
-    assert indexes.search(ANN, "elephants", 5) == {}
+    assert list(indexes.look(ANN, "Who painted a horse?", limit=5).scores) == ["m0"]
+    assert indexes.look(ANN, "elephants", limit=5).scores == {}
 
 
 def test_rare_words_weigh_more(indexes: LexicalIndexes) -> None:
     built(indexes, "tea tea tea", "tea and cake", "tea and a kayak", "milk", "water", "juice")
-    assert next(iter(indexes.search(ANN, "kayak or tea", 5))) == "m2"
+    assert next(iter(indexes.look(ANN, "kayak or tea", limit=5).scores)) == "m2"
 
 
 def test_what_most_memories_say_does_not_count(indexes: LexicalIndexes) -> None:
     built(indexes, "Ann likes tea", "Ann has a dog", "Ann reads")
-    assert list(indexes.search(ANN, "Does Ann have a dog?", 5)) == ["m1"]
-    assert set(indexes.search(ANN, "Ann", 5)) == {"m0", "m1", "m2"}
+    assert list(indexes.look(ANN, "Does Ann have a dog?", limit=5).scores) == ["m1"]
+    assert set(indexes.look(ANN, "Ann", limit=5).scores) == {"m0", "m1", "m2"}
 
 
 @pytest.mark.parametrize(
@@ -71,20 +71,20 @@ def test_what_most_memories_say_does_not_count(indexes: LexicalIndexes) -> None:
 )
 def test_a_query_is_never_an_expression(indexes: LexicalIndexes, query: str) -> None:
     built(indexes, "tea", "coffee")
-    indexes.search(ANN, query, 5)
+    assert indexes.look(ANN, query, limit=5).fed == 0
 
 
 def test_a_namespace_is_a_wall(indexes: LexicalIndexes) -> None:
     built(indexes, "tea", "coffee", "water")
-    scores = indexes.search(ANN, "tea", 5)
+    scores = indexes.look(ANN, "tea", limit=5).scores
     indexes.build(BOB, [made(n, "tea tea", namespace=BOB) for n in range(50)], 0)
-    assert indexes.search(ANN, "tea", 5) == scores
+    assert indexes.look(ANN, "tea", limit=5).scores == scores
 
 
 def test_neighbours_are_those_of_the_session(indexes: LexicalIndexes) -> None:
     memories = [made(0, "a"), made(1, "b", "s2"), made(2, "c"), made(3, "d", "s2")]
     indexes.build(ANN, reversed(memories), 0)
-    assert indexes.neighbours(ANN, ["m0", "m1", "m2", "m3", "none"]) == {
+    assert indexes.look(ANN, "", limit=0, ids=["m0", "m1", "m2", "m3", "none"]).neighbours == {
         "m0": Neighbours(None, "m2"),
         "m1": Neighbours(None, "m3"),
         "m2": Neighbours("m0", None),
@@ -101,7 +101,7 @@ def test_what_another_has_fed_is_not_fed_again(indexes: LexicalIndexes, encoder:
     indexes.feed(ANN, [old, new], after=0)
     indexes.feed(ANN, [old], after=0)  # somebody slow
     assert indexes.fed(ANN) == new.seq
-    assert indexes.texts(ANN, [first.id]) == {first.id: "coffee"}
+    assert indexes.look(ANN, "", limit=0, ids=[first.id]).texts == {first.id: "coffee"}
 
 
 @pytest.mark.parametrize("damage", ["deleted", "garbage", "other version", "half"])
@@ -163,10 +163,12 @@ def test_after_any_changes_the_index_is_as_one_made_anew(
     fresh = LexicalIndexes()
     fresh.build(ANN, memories.memories(), 0)
     ids = [memory.id for memory in memories.memories()]
-    assert live.texts(ANN, ids) == fresh.texts(ANN, ids)
-    assert live.neighbours(ANN, ids) == fresh.neighbours(ANN, ids)
     for query in ("dog", "a horse", "tea or rain"):
-        assert live.search(ANN, query, 50) == pytest.approx(fresh.search(ANN, query, 50))
+        mine = live.look(ANN, query, limit=50, ids=ids)
+        made_anew = fresh.look(ANN, query, limit=50, ids=ids)
+        assert mine.scores == pytest.approx(made_anew.scores)
+        assert mine.texts == made_anew.texts
+        assert mine.neighbours == made_anew.neighbours
     fresh.close()
 
 
@@ -195,7 +197,7 @@ indexes = LexicalIndexes(folder)
 indexes.build(namespace, [made(f"m{n}", f"fact {n} about topic{n % 7}") for n in range(60)], 0)
 for n in range(20):
     indexes.mend(namespace, [made(f"{number}/{n}", f"kayak {number} {n}")], [])
-    assert indexes.search(namespace, "kayak", 1000)
+    assert indexes.look(namespace, "kayak", limit=1000).scores
 """
 
 
@@ -204,5 +206,5 @@ def test_processes_share_the_files(tmp_path: Path) -> None:
     workers = [subprocess.Popen([*command, str(number)]) for number in range(3)]
     assert [worker.wait() for worker in workers] == [0, 0, 0]
     indexes = LexicalIndexes(tmp_path)
-    assert len(indexes.search(ANN, "kayak", 1000)) == 60
-    assert len(indexes.search(ANN, "topic3", 1000)) == 9
+    assert len(indexes.look(ANN, "kayak", limit=1000).scores) == 60
+    assert len(indexes.look(ANN, "topic3", limit=1000).scores) == 9

@@ -13,6 +13,7 @@ from langgraph_memskill.memory import MemSkillMemory
 from langgraph_memskill.memory_folder import store_index
 from langgraph_memskill.records import Memory
 from langgraph_memskill.search import SearchMode, SearchSettings
+from langgraph_memskill.search.lexical import LexicalIndexes, Look
 from langgraph_memskill.settings import Settings
 from langgraph_memskill.stored_memories import StoredMemories
 from langgraph_memskill.stores.chroma import ChromaStore
@@ -128,16 +129,14 @@ def test_filters_work_on_any_store(memories: StoredMemories, recall: Recall) -> 
 def test_without_a_filter_the_words_contribute_no_more_than_the_depth(
     encoder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from langgraph_memskill.search.lexical import LexicalIndexes
-
     limits: list[int] = []
-    search = LexicalIndexes.search
+    look = LexicalIndexes.look
 
-    def counted(self: LexicalIndexes, namespace: Any, query: str, limit: int) -> dict[str, float]:
+    def counted(self: LexicalIndexes, *args: Any, limit: int, **options: Any) -> Look:
         limits.append(limit)
-        return search(self, namespace, query, limit)
+        return look(self, *args, limit=limit, **options)
 
-    monkeypatch.setattr(LexicalIndexes, "search", counted)
+    monkeypatch.setattr(LexicalIndexes, "look", counted)
     memories = StoredMemories(InMemoryStore(), encoder, TEMPLATE, 5)
     memories.recall("the dog", user_id="ann", search=SearchSettings(depth=7))
     assert limits == [7]
