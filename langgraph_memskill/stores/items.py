@@ -18,7 +18,7 @@ from langgraph_memskill.stores.chroma import ChromaStore
 TEXT_FIELD = "text"
 """The one field of an item that is embedded; give a store `index={"fields": ["text"], ...}`."""
 
-_PAGE = 1000
+_PAGE = 10_000
 _EVERYTHING = 1_000_000
 _NOT_IN_VALUE = ("id", "namespace", "content", "score")
 
