@@ -39,7 +39,8 @@ from langgraph_memskill.stores.changes import ChangeLog
 from langgraph_memskill.stores.chroma import ChromaStore
 from langgraph_memskill.stores.pending import PendingSpans
 from langgraph_memskill.tools import build_tools
-from langgraph_memskill.traces.recording import RewardRecorder, TraceRecorder, make_recorder
+from langgraph_memskill.traces.recording import TraceRecorder, make_recorder
+from langgraph_memskill.traces.rewards import RewardRecorder
 
 
 class MemSkillMemory(BackgroundRemembering, StoredMemories):

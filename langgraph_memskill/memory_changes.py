@@ -21,7 +21,7 @@ from langgraph_memskill.stores.purging import Purger
 from langgraph_memskill.stores.tombstones import TOMBSTONES, deleted_memories
 from langgraph_memskill.stores.undoing import undo_order
 from langgraph_memskill.threads import current_thread_id
-from langgraph_memskill.traces.recording import RewardRecorder
+from langgraph_memskill.traces.rewards import RewardRecorder
 
 _CAUSES_OF_MANY = {"import", "doctor", "undo"}
 """Causes of runs that may have touched several users at once."""

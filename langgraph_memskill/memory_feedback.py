@@ -11,7 +11,7 @@ from langgraph_memskill.stores.feedback import (
     put_feedback,
     read_feedback,
 )
-from langgraph_memskill.traces.recording import RewardRecorder
+from langgraph_memskill.traces.rewards import RewardRecorder
 
 
 class MemoryFeedback:

@@ -46,7 +46,7 @@ from langgraph_memskill.stores.tombstones import (
     is_tombstone,
 )
 from langgraph_memskill.threads import current_thread_id
-from langgraph_memskill.traces.recording import RewardRecorder
+from langgraph_memskill.traces.rewards import RewardRecorder
 from langgraph_memskill.writing.duplicates import DuplicateMerger
 from langgraph_memskill.writing.memory_usage import MemoryUsage
 

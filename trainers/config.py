@@ -9,16 +9,16 @@ from typing import Any, Literal, get_args, get_type_hints
 from pydantic import ValidationError
 
 from langgraph_memskill.errors import ConfigError
-from langgraph_memskill.spans import SpanMode
-from langgraph_memskill.state import load
-from langgraph_memskill.trainers.ppo import PPOConfig
-from langgraph_memskill.trainers.process_reward import ProcessRewardConfig
-from langgraph_memskill.trainers.ranges import (
+from langgraph_memskill.process_reward import ProcessRewardConfig
+from langgraph_memskill.ranges import (
     check_above,
     check_at_least,
     check_count,
     check_share,
 )
+from langgraph_memskill.spans import SpanMode
+from langgraph_memskill.state import load
+from langgraph_memskill.trainers.ppo import PPOConfig
 from langgraph_memskill.trainers.returns import RedistributionConfig
 
 RewardName = Literal["f1", "llm_judge", "evidence_recall"]

@@ -28,6 +28,7 @@ from langgraph_memskill.errors import ModelCallError, TrainingError
 from langgraph_memskill.graphs.answering import answer_of, ask, build_answering_graph
 from langgraph_memskill.graphs.construction import ConstructionParts, build_construction_graph
 from langgraph_memskill.memory_folder import store_index
+from langgraph_memskill.process_reward import process_reward
 from langgraph_memskill.records import Answer, RememberResult, Usage
 from langgraph_memskill.settings import METHOD
 from langgraph_memskill.skills.bank import SkillBank
@@ -37,7 +38,6 @@ from langgraph_memskill.traces.recording import TraceRecorder
 from langgraph_memskill.traces.rows import StepTrace
 from langgraph_memskill.trainers.config import TrainConfig
 from langgraph_memskill.trainers.material import EpisodePlan, Scorer, TrainingQuestion
-from langgraph_memskill.trainers.process_reward import process_reward
 from langgraph_memskill.trainers.returns import redistribute
 from langgraph_memskill.trainers.rollout import RolloutStep, SkillOffer
 

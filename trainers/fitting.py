@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 
 from langgraph_memskill.controller.policy import SkillPolicy
 from langgraph_memskill.errors import ConfigError, TrainingError
+from langgraph_memskill.ranges import check_above, check_at_least, check_count, check_share
 from langgraph_memskill.trainers.batches import RolloutBatch, make_batch
 from langgraph_memskill.trainers.logged import LoggedEpisode, LoggedStep
 from langgraph_memskill.trainers.policy_shift import Judgement, PolicyShift, measure_shift
 from langgraph_memskill.trainers.ppo import PPOConfig, PPOTrainer, evaluate
-from langgraph_memskill.trainers.ranges import check_above, check_at_least, check_count, check_share
 from langgraph_memskill.trainers.returns import RedistributionConfig, gae, normalised, redistribute
 from langgraph_memskill.trainers.rollout import RolloutBuffer
 

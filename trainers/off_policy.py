@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 from langgraph_memskill.controller.distribution import gumbel_noise, perturbed_top_k
 from langgraph_memskill.controller.policy import SkillPolicy
 from langgraph_memskill.errors import ConfigError, TraceError
+from langgraph_memskill.ranges import check_above, check_count
 from langgraph_memskill.trainers.logged import LoggedEpisode
 from langgraph_memskill.trainers.outcome_model import SkillIndex, StepTable, cross_fitted
 from langgraph_memskill.trainers.policy_shift import Judgement, effective_sample_size
-from langgraph_memskill.trainers.ranges import check_above, check_count
 
 Matrix = NDArray[np.float64]
 

@@ -19,13 +19,13 @@ from torch import Tensor
 from langgraph_memskill.controller.distribution import entropy, log_prob_of
 from langgraph_memskill.controller.policy import SkillPolicy
 from langgraph_memskill.errors import TrainingError
-from langgraph_memskill.trainers.batches import RolloutBatch, make_batch
-from langgraph_memskill.trainers.ranges import (
+from langgraph_memskill.ranges import (
     check_above,
     check_at_least,
     check_count,
     check_share,
 )
+from langgraph_memskill.trainers.batches import RolloutBatch, make_batch
 from langgraph_memskill.trainers.returns import gae, normalised
 from langgraph_memskill.trainers.rollout import RolloutBuffer
 from langgraph_memskill.trainers.update_metrics import MinibatchRecord, UpdateMetrics, summarise

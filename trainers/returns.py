@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langgraph_memskill.errors import ConfigError
-from langgraph_memskill.trainers.ranges import check_above, check_share
+from langgraph_memskill.ranges import check_above, check_share
 
 _EPSILON = 1e-8
 

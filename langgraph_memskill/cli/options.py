@@ -206,7 +206,7 @@ def _open_store(folder: Path, encoder: "TextEncoder") -> "Iterator[StoredMemorie
     from langgraph_memskill.nodes.retrieve import DEFAULT_NAMESPACE
     from langgraph_memskill.settings import Settings
     from langgraph_memskill.stored_memories import StoredMemories
-    from langgraph_memskill.traces.recording import RewardRecorder
+    from langgraph_memskill.traces.rewards import RewardRecorder
 
     paths = MemoryFolder(folder)
     paths.prepare(encoder)

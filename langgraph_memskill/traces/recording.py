@@ -5,8 +5,7 @@ import logging
 import re
 import uuid
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +17,7 @@ from langgraph_memskill.controller.selectors import ControllerSelector, Selectio
 from langgraph_memskill.controller.state import FusionMode, fuse_state
 from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.errors import ConfigError
+from langgraph_memskill.process_reward import process_reward
 from langgraph_memskill.records import (
     ActionType,
     MemoryAction,
@@ -28,8 +28,7 @@ from langgraph_memskill.records import (
 )
 from langgraph_memskill.settings import Settings
 from langgraph_memskill.skills.bank import SkillBank
-from langgraph_memskill.stores.feedback import Feedback
-from langgraph_memskill.traces.purging import purge_texts
+from langgraph_memskill.traces.rewards import RewardRecorder
 from langgraph_memskill.traces.rows import (
     ActionStatus,
     ActionTrace,
@@ -41,7 +40,6 @@ from langgraph_memskill.traces.rows import (
     StepTrace,
     text_hash,
 )
-from langgraph_memskill.traces.writer import TraceWriter
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +47,7 @@ _KIND = re.compile(r"[A-Za-z_]\w*")
 
 
 class ProcessReward(Protocol):
-    """Says what a step earns by itself; `trainers.process_reward` does."""
+    """Says what a step earns by itself; `process_reward` does."""
 
     def __call__(
         self, selected: Sequence[str], succeeded: Sequence[str], *, num_failed: int, num_steps: int
@@ -86,67 +84,6 @@ class RecordedSpan:
     failure: str | None
     usage: Usage
     extract_s: float | None
-
-
-class RewardRecorder:
-    """Writes rewards for what others have recorded, if there is a folder of traces at all."""
-
-    def __init__(self, folder: str | Path, *, run_id: str = "") -> None:
-        """Make a recorder.
-
-        Args:
-            folder: Of the traces.
-            run_id: Name of the session.
-        """
-        self.folder = Path(folder)
-        self.run_id = run_id
-        self.failures = 0
-        """Writes that failed; their rows are tried again with the next one."""
-        self._writer = TraceWriter(folder)
-
-    def reward(self, feedback: Feedback) -> None:
-        """Append a reward."""
-        if self.folder.is_dir():
-            self._add_episode(
-                EpisodeTrace(
-                    episode_id=feedback.episode_id,
-                    run_id=self.run_id,
-                    at=feedback.at,
-                    reward=feedback.reward,
-                    source=feedback.source,
-                )
-            )
-
-    def purge(self, memory_ids: Collection[str]) -> None:
-        """Remove the texts of memories from the traces, if these keep texts.
-
-        Raises:
-            StoreError: If a file cannot be read or written.
-        """
-        if self.folder.is_dir():
-            with self._counted():
-                self._writer.flush()
-            purge_texts(self.folder, memory_ids)
-
-    def close(self) -> None:
-        """Flush."""
-        with self._counted():
-            self._writer.close()
-
-    def _add_episode(self, row: EpisodeTrace) -> None:
-        with self._counted():
-            self._writer.add_episode(row)
-
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
-        try:
-            yield
-        except Exception:
-            # Whatever goes wrong here, the memories are stored and the run goes on.
-            self.failures += 1
-            logger.exception(
-                "a trace was not written to %s; memories are not affected", self.folder
-            )
 
 
 class TraceRecorder(RewardRecorder):
@@ -418,9 +355,6 @@ def make_recorder(
         )
     if traces is None or isinstance(traces, TraceRecorder):
         return traces
-    # The one thing that a live run needs of training; the module imports nothing heavy.
-    from langgraph_memskill.trainers.process_reward import process_reward
-
     return TraceRecorder(
         traces, encoder, keep_texts=settings.keep_trace_texts, process_reward=process_reward
     )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from langgraph_memskill.trainers.process_reward import ProcessRewardConfig, process_reward
+from langgraph_memskill.process_reward import ProcessRewardConfig, process_reward
 from langgraph_memskill.trainers.returns import (
     RedistributionConfig,
     gae,

@@ -8,9 +8,9 @@ import torch
 from langgraph_memskill.controller.distribution import NewSkillBias, joint_log_prob, new_skill_bias
 from langgraph_memskill.controller.policy import SkillPolicy
 from langgraph_memskill.errors import ConfigError, TrainingError
+from langgraph_memskill.process_reward import ProcessRewardConfig
 from langgraph_memskill.trainers.batches import make_batch
 from langgraph_memskill.trainers.ppo import PPOConfig, PPOTrainer, evaluate, ppo_loss
-from langgraph_memskill.trainers.process_reward import ProcessRewardConfig
 from langgraph_memskill.trainers.returns import RedistributionConfig, gae, redistribute
 from langgraph_memskill.trainers.rollout import RolloutBuffer, RolloutStep, SkillOffer
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from langgraph_memskill.trainers.ranges import check_at_least
+from langgraph_memskill.ranges import check_at_least
 
 _NOOP = "noop"
 
