@@ -5,7 +5,9 @@ File format: a JSON list of objects with `context` ("Document 1:" ...), `input` 
 `type` the kind of question.
 """
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from langgraph_memskill.benchmarks.reading import (
@@ -19,14 +21,23 @@ from langgraph_memskill.benchmarks.reading import (
     text_field,
 )
 from langgraph_memskill.benchmarks.samples import Metadata, Question, Sample
+from langgraph_memskill.benchmarks.scorers import best_token_f1
 from langgraph_memskill.benchmarks.splits import Splits, T, split_at
 from langgraph_memskill.errors import DataError
-from langgraph_memskill.records import Span
+from langgraph_memskill.records import Span, Turn
 from langgraph_memskill.spans import SpanMode, split_text
 from langgraph_memskill.tokens import Tokenizer
 
 FIELDS = ("context", "input", "num_docs", "index", "answers")
 """The official schema."""
+
+_TAGGED = re.compile(r"<answer>(.*?)</answer>", re.IGNORECASE | re.DOTALL)
+_INTRODUCED = (
+    re.compile(r"answer:\s*(.+)", re.IGNORECASE),
+    re.compile(r"the answer(?: is|:)\s*(.+)", re.IGNORECASE),
+)
+# As in the mode "paragraph"; the line after the heading is the title.
+_HEADING = re.compile(r"^Document (\d+):[ \t]*\n?(.*)", re.MULTILINE)
 
 
 def load_hotpotqa(path: Path | str) -> list[Sample]:
@@ -121,12 +132,14 @@ def cut_spans(
 ) -> list[Span]:
     """Cut a HotpotQA context into spans; the arguments are those of `split_text`.
 
-    The default mode is the one that the paper's runs use whatever else is set (QUIRK 78).
+    The default mode is the one that the paper's runs use whatever else is set (QUIRK 78). The turns
+    of a span are its documents, under their titles, so that a memory's provenance names titles as
+    the questions' evidence does.
 
     Raises:
         ConfigError: The mode does not fit a text, or a length is out of range.
     """
-    return split_text(
+    spans = split_text(
         sample.text,
         mode,
         chunk_tokens=chunk_tokens,
@@ -134,9 +147,68 @@ def cut_spans(
         tokenizer=tokenizer,
         id_prefix=f"{sample.id}:",
     )
+    return _with_documents(spans, sample.text)
+
+
+def extract_answer(reply: str) -> str:
+    """Return the answer inside a reply (parity kit, README section 9; QUIRK 71, kept).
+
+    Args:
+        reply: What the model wrote, or what was taken out of that before: published scores take
+            the answer out twice.
+
+    Returns:
+        What stands in the first pair of answer tags; else after "answer:", or else after "the
+        answer is", up to the end of the line; else everything. Without blanks around it.
+    """
+    text = reply.strip()
+    for pattern in (_TAGGED, *_INTRODUCED):
+        if found := pattern.search(text):
+            return found[1].strip()
+    return text
+
+
+def answer_f1(prediction: str, question: Question) -> float | None:
+    """Score an answer: the best token F1 with any gold answer, of what `extract_answer` takes.
+
+    Returns:
+        A token F1 in [0, 1], or None if the question has no gold answer.
+
+    Raises:
+        DataError: The prediction is no text.
+    """
+    if not isinstance(prediction, str):
+        raise DataError(f"{prediction!r} is no text; only texts can be compared")
+    return best_token_f1(extract_answer(prediction), question.answers)
 
 
 def split(samples: Sequence[T]) -> Splits[T]:
     """Put every sample into the training set: each evaluation file is a set of its own."""
     count = len(samples)
     return split_at(samples, count, count, count)
+
+
+def _with_documents(spans: list[Span], text: str) -> list[Span]:
+    """Name the documents of each span; a piece before its first heading is the one before that."""
+    titles = [(int(found[1]), found[2].strip()) for found in _HEADING.finditer(text)]
+    before = {number: titles[i - 1][1] for i, (number, _) in enumerate(titles) if i}
+    names = dict(titles)
+    named = []
+    last = ""
+    for span in spans:
+        found = list(_HEADING.finditer(span.text))
+        lead = span.text[: found[0].start()] if found else span.text
+        # A span without a heading goes on with the document in which the one before it ended.
+        first = before.get(int(found[0][1]), "") if found else last
+        pieces = [(first, lead)] if first and lead.strip() else []
+        for i, heading in enumerate(found):
+            end = found[i + 1].start() if i + 1 < len(found) else len(span.text)
+            title = names.get(int(heading[1]), heading[2].strip())
+            pieces.append((title, span.text[heading.start() : end]))
+        last = pieces[-1][0] if pieces else last
+        named.append(replace(span, turns=tuple(_documents(pieces))))
+    return named
+
+
+def _documents(pieces: Sequence[tuple[str, str]]) -> list[Turn]:
+    return [Turn(id=title, speaker=title, text=piece) for title, piece in pieces if title]

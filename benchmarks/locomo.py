@@ -26,6 +26,7 @@ from langgraph_memskill.benchmarks.reading import (
     text_field,
 )
 from langgraph_memskill.benchmarks.samples import Metadata, Question, Sample
+from langgraph_memskill.benchmarks.scorers import best_token_f1, best_token_f1_max
 from langgraph_memskill.benchmarks.splits import Splits, T, split_at
 from langgraph_memskill.errors import DataError
 from langgraph_memskill.records import Span, Turn
@@ -165,6 +166,22 @@ def read_category(value: object) -> int:
 def category_number(question: Question) -> int:
     """Return LoCoMo's number for the category of one of its questions."""
     return next(number for number, name in CATEGORIES.items() if name == question.category)
+
+
+def answer_f1(prediction: str, question: Question) -> float | None:
+    """Score an answer by LoCoMo's rules: multi-hop answers are lists, the others are phrases.
+
+    A category that is written as text has its rule, too (QUIRK 69).
+
+    Returns:
+        A token F1 in [0, 1], or None if the question has no gold answer.
+
+    Raises:
+        DataError: The prediction is no text.
+    """
+    if question.category == MULTI_HOP:
+        return best_token_f1_max(prediction, question.answers)
+    return best_token_f1(prediction, question.answers)
 
 
 def scorable(questions: Iterable[Question]) -> tuple[Question, ...]:

@@ -22,6 +22,7 @@ from langgraph_memskill.benchmarks.reading import (
     text_field,
 )
 from langgraph_memskill.benchmarks.samples import Metadata, Question, Sample
+from langgraph_memskill.benchmarks.scorers import best_token_f1
 from langgraph_memskill.errors import DataError
 from langgraph_memskill.records import Span, Turn
 from langgraph_memskill.spans import Layout, Session, SpanMode, split_sessions
@@ -130,6 +131,18 @@ def read_metadata(record: Record, where: str = "the record") -> Metadata:
         num_sessions=len(list_field(record, "haystack_sessions", where)),
         question_date=label(record.get("question_date")),
     )
+
+
+def answer_f1(prediction: str, question: Question) -> float | None:
+    """Score an answer: plain token F1 in every category.
+
+    Returns:
+        A token F1 in [0, 1], or None if the question has no gold answer.
+
+    Raises:
+        DataError: The prediction is no text.
+    """
+    return best_token_f1(prediction, question.answers)
 
 
 def answerable(samples: Iterable[Sample]) -> list[Sample]:

@@ -3,12 +3,13 @@
 import re
 import string
 from collections import Counter
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
+from functools import cache, lru_cache
+from typing import Any
 
 from nltk.stem.porter import PorterStemmer
 
-from langgraph_memskill.errors import DataError
+from langgraph_memskill.errors import DataError, missing_dependency
 
 _STEMMER = PorterStemmer()
 _DROPPED_WORDS = re.compile(r"\b(?:a|an|the|and)\b")
@@ -104,10 +105,86 @@ def best_token_f1(prediction: str, answers: Iterable[str]) -> float | None:
     return max((token_f1(prediction, answer) for answer in answers), default=None)
 
 
+def best_token_f1_max(prediction: str, answers: Iterable[str]) -> float | None:
+    """Return the best `token_f1_max` with any of several gold answers; see `best_token_f1`."""
+    return max((token_f1_max(prediction, answer) for answer in answers), default=None)
+
+
+def exact_match(prediction: str, answers: Iterable[str]) -> float | None:
+    """Return 1 if a prediction is one of the gold answers after `normalize`, else 0.
+
+    Args:
+        prediction: The answer to score.
+        answers: The gold answers.
+
+    Returns:
+        0 or 1, or None if there is no gold answer to compare with.
+
+    Raises:
+        DataError: A value is no text.
+    """
+    given = normalize(prediction)
+    return max((float(given == normalize(answer)) for answer in answers), default=None)
+
+
+def bleu_1(prediction: str, answers: Sequence[str]) -> float | None:
+    """Return the BLEU score over single words (sacrebleu, lower case, with brevity penalty).
+
+    Args:
+        prediction: The answer to score.
+        answers: The gold answers; all of them are references.
+
+    Returns:
+        A score in [0, 1], or None if there is no gold answer.
+
+    Raises:
+        MissingDependencyError: sacrebleu is not installed.
+    """
+    if not answers:
+        return None
+    score: float = _bleu().sentence_score(prediction, list(answers)).score
+    return min(score / 100, 1.0)
+
+
+def rouge_l(prediction: str, answers: Sequence[str]) -> float | None:
+    """Return the ROUGE-L F1 over stemmed words (rouge-score), the best of several gold answers.
+
+    Args:
+        prediction: The answer to score.
+        answers: The gold answers.
+
+    Returns:
+        A score in [0, 1], or None if there is no gold answer.
+
+    Raises:
+        MissingDependencyError: rouge-score is not installed.
+    """
+    if not answers:
+        return None
+    score: float = _rouge().score_multi(list(answers), prediction)["rougeL"].fmeasure
+    return score
+
+
+@cache
+def _bleu() -> Any:
+    try:
+        from sacrebleu.metrics.bleu import BLEU
+    except ImportError as error:
+        raise missing_dependency("sacrebleu", "bench", "BLEU-1") from error
+    return BLEU(max_ngram_order=1, lowercase=True, effective_order=True)
+
+
+@cache
+def _rouge() -> Any:
+    try:
+        from rouge_score.rouge_scorer import RougeScorer
+    except ImportError as error:
+        raise missing_dependency("rouge_score", "bench", "ROUGE-L") from error
+    return RougeScorer(["rougeL"], use_stemmer=True)
+
+
 def evidence_recall(found_ids: Iterable[str], gold_ids: Iterable[str]) -> float | None:
     """Return the share of the gold evidence that was found.
-
-    For recall at k, give the ids of the sources of the first k memories.
 
     Args:
         found_ids: What was found: ids of turns, sessions or documents.

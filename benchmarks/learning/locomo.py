@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from langgraph_memskill.benchmarks.learning.intervals import Interval, mean_interval
+from langgraph_memskill.benchmarks.intervals import Interval, mean_interval
 from langgraph_memskill.benchmarks.learning.locomo_episodes import (
     NUM_SKILLS,
     Conversation,

@@ -12,7 +12,11 @@ from langgraph_memskill.benchmarks.locomo import (
     split,
 )
 from langgraph_memskill.benchmarks.samples import Question, Sample
-from langgraph_memskill.benchmarks.scorers import best_token_f1, evidence_recall, token_f1_max
+from langgraph_memskill.benchmarks.scorers import (
+    best_token_f1,
+    best_token_f1_max,
+    evidence_recall,
+)
 from langgraph_memskill.errors import ConfigError, DataError
 from langgraph_memskill.records import Answer
 from langgraph_memskill.spans import SpanMode
@@ -72,7 +76,7 @@ def make_scorer(reward: RewardName) -> Scorer:
 
 async def _f1(question: TrainingQuestion, answer: Answer) -> float | None:
     if question.category == _MULTI_HOP_NUMBER:
-        return max((token_f1_max(answer.text, gold) for gold in question.answers), default=None)
+        return best_token_f1_max(answer.text, question.answers)
     return best_token_f1(answer.text, question.answers)
 
 

@@ -1,8 +1,18 @@
+import re
+
 import pytest
 
 from langgraph_memskill.benchmarks import hotpotqa
 from langgraph_memskill.benchmarks.hotpotqa import load_hotpotqa, read_sample
 from langgraph_memskill.errors import ConfigError, DataError
+from langgraph_memskill.provenance import attribute
+
+
+class WordTokenizer:
+    """A token is a word with the blanks before it."""
+
+    def split(self, text):
+        return re.findall(r"\s*\S+|\s+", text)
 
 
 def test_a_file(fixture_records, write_json):
@@ -81,3 +91,74 @@ def test_the_real_files(count, data_dir):
         titles = {document.text.split("\n")[1].strip() for document in documents}
         assert set(sample.questions[0].evidence) <= titles
         assert sample.questions[0].answers
+
+
+DOCUMENTS = (
+    "Document 1:\nMix Megapol\nA radio network in Sweden that plays music.\n\n"
+    "Document 2:\nVIVA Media\nA company in Cologne that changed its name.\n"
+)
+
+
+def titles_and_texts(spans):
+    return [[(turn.id, turn.text) for turn in span.turns] for span in spans]
+
+
+def test_a_span_names_the_documents_in_it():
+    sample = read_sample({"index": 1, "context": DOCUMENTS})
+    [span] = hotpotqa.cut_spans(sample)
+    first, second = DOCUMENTS.split("Document 2")
+    assert titles_and_texts([span]) == [
+        [("Mix Megapol", first), ("VIVA Media", "Document 2" + second)]
+    ]
+
+
+def test_a_piece_without_a_heading_belongs_to_the_document_before():
+    sample = read_sample({"index": 1, "context": DOCUMENTS})
+    spans = hotpotqa.cut_spans(sample, chunk_tokens=8, overlap=0, tokenizer=WordTokenizer())
+    named = titles_and_texts(spans)
+    assert [[title for title, _ in pieces] for pieces in named] == [
+        ["Mix Megapol"],
+        ["Mix Megapol", "VIVA Media"],
+        ["VIVA Media"],
+    ]
+    assert named[1][0][1].strip() == "Sweden that plays music."
+    for span, pieces in zip(spans, named, strict=True):
+        assert "".join(text for _, text in pieces) == span.text
+
+
+def test_a_memory_of_a_document_names_its_title():
+    sample = read_sample({"index": 1, "context": DOCUMENTS})
+    [span] = hotpotqa.cut_spans(sample)
+    assert attribute("VIVA Media is in Cologne.", span).turn_ids == ("VIVA Media",)
+
+
+def test_a_text_without_documents_has_no_turns():
+    [span] = hotpotqa.cut_spans(read_sample({"index": 1, "context": "Just a text."}))
+    assert span.turns == ()
+
+
+def test_the_titles_of_real_files_are_found(data_dir):
+    for sample in load_hotpotqa(data_dir / "hotpotqa/eval_50.json"):
+        titles = {turn.id for span in hotpotqa.cut_spans(sample) for turn in span.turns}
+        assert titles.issuperset(sample.questions[0].evidence)
+
+
+@pytest.mark.parametrize(
+    ("reply", "answer"),
+    [
+        ("I think\n<ANSWER> the\nbridge </ANSWER>", "the\nbridge"),
+        ("<answer></answer>", ""),
+        ("Well. Answer: the bridge\nBye.", "the bridge"),
+        ("So the answer is the bridge.", "the bridge."),
+        ("Answer:", "Answer:"),
+        (" the bridge ", "the bridge"),
+    ],
+)
+def test_the_answer_inside_a_reply(reply, answer):
+    assert hotpotqa.extract_answer(reply) == answer
+
+
+def test_the_best_gold_answer_counts():
+    question = read_sample({"input": "q", "answers": ["in 1974", "1974"]}).questions[0]
+    assert hotpotqa.answer_f1("<answer>1974</answer>", question) == 1.0
+    assert hotpotqa.answer_f1("1999", question) == 0.0

@@ -191,3 +191,14 @@ def test_the_real_file(data_dir):
         spans = locomo.cut_spans(sample, "turn-pair")
         assert {turn.id for span in spans for turn in span.turns} == turn_ids
         assert all(span.time for span in spans)
+
+
+@pytest.mark.parametrize(
+    ("category", "score"), [(1, 1 / 3), ("1", 1 / 3), (2, 0.5), (4, 0.5), (3, 1.0)]
+)
+def test_answers_are_scored_by_the_rule_of_their_category(category, score):
+    """Multi-hop answers are lists; an open-domain answer ends at the first semicolon."""
+    answer = "chess; or rowing" if category == 3 else "chess, choir, rowing"
+    record = {"sample_id": "s", "qa": [question(category=category, answer=answer)]}
+    [asked] = locomo.read_questions(record)
+    assert locomo.answer_f1("chess", asked) == pytest.approx(score)

@@ -1,15 +1,23 @@
+import math
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from langgraph_memskill.benchmarks import scorers
 from langgraph_memskill.benchmarks.scorers import (
     best_token_f1,
+    best_token_f1_max,
+    bleu_1,
     evidence_recall,
+    exact_match,
     normalize,
+    rouge_l,
     token_f1,
     token_f1_max,
 )
-from langgraph_memskill.errors import DataError
+from langgraph_memskill.errors import DataError, MissingDependencyError
 
 
 @pytest.mark.parametrize(
@@ -87,3 +95,48 @@ def test_f1_is_symmetric_and_in_range(first, second):
 )
 def test_evidence_recall(found, gold, recall):
     assert evidence_recall(found, gold) == recall
+
+
+def test_exact_match_is_that_of_normal_texts():
+    assert exact_match("The blue Kayak.", ["a canoe", "blue kayak"]) == 1.0
+    assert exact_match("blue kayak too", ["blue kayak"]) == 0.0
+    assert exact_match("blue kayak", []) is None
+
+
+def test_the_best_of_several_gold_lists():
+    assert best_token_f1_max("tea, milk", ["beer", "milk, tea"]) == 1.0
+    assert best_token_f1_max("tea", []) is None
+
+
+def test_bleu_1_is_precision_with_a_penalty_for_short_answers():
+    assert bleu_1("a blue boat", ["A blue boat"]) == pytest.approx(1.0)
+    assert bleu_1("a green boat", ["a blue boat"]) == pytest.approx(2 / 3)
+    # Every word is right, but two of four are missing: exp(1 - 4 / 2).
+    assert bleu_1("blue boat", ["a small blue boat"]) == pytest.approx(math.exp(-1))
+    assert bleu_1("", ["a blue boat"]) == 0.0
+    assert bleu_1("a blue boat", []) is None
+
+
+def test_bleu_1_knows_all_references():
+    assert bleu_1("green boat", ["blue boat", "green ship"]) == pytest.approx(1.0)
+
+
+def test_rouge_l_is_f1_of_the_longest_common_subsequence_of_stems():
+    assert rouge_l("he was running home", ["runs home"]) == pytest.approx(2 * 0.5 * 1 / 1.5)
+    assert rouge_l("home runs", ["runs home"]) == pytest.approx(0.5)
+    assert rouge_l("x", ["y", "x"]) == 1.0
+    assert rouge_l("", ["y"]) == 0.0
+    assert rouge_l("x", []) is None
+
+
+@pytest.mark.parametrize(
+    ("module", "score", "package"),
+    [("sacrebleu.metrics.bleu", bleu_1, "sacrebleu"), ("rouge_score", rouge_l, "rouge_score")],
+)
+def test_a_missing_package_is_named_with_its_extra(monkeypatch, module, score, package):
+    scorers._bleu.cache_clear()
+    scorers._rouge.cache_clear()
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setitem(sys.modules, "rouge_score.rouge_scorer", None)
+    with pytest.raises(MissingDependencyError, match=rf"'{package}'.*langgraph-memskill\[bench\]"):
+        score("x", ["x"])
