@@ -2,8 +2,14 @@
 
 from collections.abc import Sequence
 
-from langgraph_memskill.benchmarks.locomo import MULTI_HOP, cut_spans, load_locomo, scorable, split
-from langgraph_memskill.benchmarks.metrics import EVIDENCE_RECALL, list_f1
+from langgraph_memskill.benchmarks.locomo import (
+    answer_f1,
+    cut_spans,
+    load_locomo,
+    scorable,
+    split,
+)
+from langgraph_memskill.benchmarks.metrics import EVIDENCE_SCORERS, answer_scorers
 from langgraph_memskill.benchmarks.samples import Sample
 from langgraph_memskill.benchmarks.splits import Splits
 from langgraph_memskill.benchmarks.task import PromptSet, Task, turn_evidence
@@ -26,7 +32,7 @@ TASK = Task(
     modes=(SpanMode.SESSION, SpanMode.TURN_PAIR, SpanMode.TURN, SpanMode.FIXED),
     chunk_mode=SpanMode.TURN_PAIR,
     prompts=PromptSet(style=AnswerStyle.SHORT),
-    scorers=(list_f1(MULTI_HOP), EVIDENCE_RECALL),
+    scorers=(*answer_scorers(answer_f1), *EVIDENCE_SCORERS),
     evidence_ids=turn_evidence,
     questions=lambda sample: scorable(sample.questions),
     files=("locomo10.json", "locomo8.json"),

@@ -2,8 +2,13 @@
 
 from collections.abc import Sequence
 
-from langgraph_memskill.benchmarks.longmemeval import answerable, cut_spans, load_longmemeval
-from langgraph_memskill.benchmarks.metrics import EVIDENCE_RECALL, F1
+from langgraph_memskill.benchmarks.longmemeval import (
+    answer_f1,
+    answerable,
+    cut_spans,
+    load_longmemeval,
+)
+from langgraph_memskill.benchmarks.metrics import EVIDENCE_SCORERS, answer_scorers
 from langgraph_memskill.benchmarks.samples import Sample
 from langgraph_memskill.benchmarks.splits import Splits
 from langgraph_memskill.benchmarks.task import PromptSet, Task, session_evidence
@@ -25,7 +30,7 @@ TASK = Task(
     modes=(SpanMode.FIXED, SpanMode.SESSION, SpanMode.TURN_PAIR, SpanMode.TURN),
     chunk_mode=SpanMode.TURN_PAIR,
     prompts=PromptSet(style=AnswerStyle.SHORT, with_date=True),
-    scorers=(F1, EVIDENCE_RECALL),
+    scorers=(*answer_scorers(answer_f1), *EVIDENCE_SCORERS),
     evidence_ids=session_evidence,
     evaluated=answerable,
     files=("longmemeval_s_cleaned.json",),

@@ -196,3 +196,36 @@ def evidence_recall(found_ids: Iterable[str], gold_ids: Iterable[str]) -> float 
     """
     gold = set(gold_ids)
     return len(gold & set(found_ids)) / len(gold) if gold else None
+
+
+def recall_at(k: int, ranked: Sequence[Iterable[str]], gold_ids: Iterable[str]) -> float | None:
+    """Return the share of the gold evidence among the sources of the first memories.
+
+    Args:
+        k: How many memories count, >= 1.
+        ranked: The ids that each retrieved memory was written from, best memory first.
+        gold_ids: What answers the question.
+
+    Returns:
+        A share in [0, 1], or None if the question names no evidence.
+    """
+    return evidence_recall((name for ids in ranked[:k] for name in ids), gold_ids)
+
+
+def reciprocal_rank(ranked: Sequence[Iterable[str]], gold_ids: Iterable[str]) -> float | None:
+    """Return one over the rank of the first memory that was written from gold evidence.
+
+    The mean over questions is the MRR.
+
+    Args:
+        ranked: The ids that each retrieved memory was written from, best memory first.
+        gold_ids: What answers the question.
+
+    Returns:
+        A value in [0, 1], 0 if no memory was; None if the question names no evidence.
+    """
+    gold = set(gold_ids)
+    if not gold:
+        return None
+    ranks = (rank for rank, ids in enumerate(ranked, 1) if not gold.isdisjoint(ids))
+    return 1 / next(ranks, float("inf"))

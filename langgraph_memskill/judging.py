@@ -19,6 +19,8 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from langgraph_memskill.errors import ConfigError
 from langgraph_memskill.parsing.json_reply import read_json
+from langgraph_memskill.records import Usage
+from langgraph_memskill.writing.usage import usage_of
 
 logger = logging.getLogger(__name__)
 
@@ -69,8 +71,8 @@ class Judgement:
     """Why, in the judge's words."""
     problem: str | None = None
     """Why there is no score; None if there is one."""
-    attempts: int = 1
-    """Calls that were made."""
+    usage: Usage = Usage()
+    """Calls that were made, failed ones included, and their tokens."""
 
 
 class Judge:
@@ -113,7 +115,7 @@ class Judge:
         """
         prompt = judge_messages(question, answers, answer, date=date)
         trial = _Trial(prompt)
-        while trial.attempts < self._attempts and trial.score is None:
+        while trial.usage.calls < self._attempts and trial.score is None:
             try:
                 trial.take(self._call(trial.messages, _merged(config)))
             except GraphBubbleUp:
@@ -134,7 +136,7 @@ class Judge:
         """Like `judge`, without blocking the event loop."""
         prompt = judge_messages(question, answers, answer, date=date)
         trial = _Trial(prompt)
-        while trial.attempts < self._attempts and trial.score is None:
+        while trial.usage.calls < self._attempts and trial.score is None:
             try:
                 trial.take(await self._acall(trial.messages, _merged(config)))
             except GraphBubbleUp:
@@ -174,14 +176,14 @@ class _Trial:
     def __init__(self, prompt: list[BaseMessage]) -> None:
         self.messages = prompt
         self._prompt = prompt
-        self.attempts = 0
+        self.usage = Usage()
         self.score: float | None = None
         self._explanation = ""
         self._problem = ""
 
     def take(self, reply: object) -> None:
         """Read a reply; one that cannot be read is shown to the judge at the next attempt."""
-        self.attempts += 1
+        self.usage += usage_of(self.messages, reply)
         text, verdict = _texts(reply)
         self.score, self._explanation = verdict if verdict is not None else read_verdict(text)
         if self.score is None:
@@ -191,7 +193,7 @@ class _Trial:
 
     def fail(self, error: Exception) -> None:
         """Note a call that failed."""
-        self.attempts += 1
+        self.usage += Usage(calls=1)
         self._problem = f"the judge was not reached: {type(error).__name__}: {str(error)[:300]}"
         logger.debug("a call of the judge failed", exc_info=error)
 
@@ -203,7 +205,7 @@ class _Trial:
             score=self.score,
             explanation=self._explanation,
             problem=self._problem if self.score is None else None,
-            attempts=self.attempts,
+            usage=self.usage,
         )
 
 

@@ -9,6 +9,7 @@ from langchain_core.runnables import RunnableLambda
 
 from langgraph_memskill.errors import ConfigError
 from langgraph_memskill.judging import Judge, Judgement, Verdict, judge_messages, read_verdict
+from langgraph_memskill.records import Usage
 
 
 class ScriptedJudge(FakeListChatModel):
@@ -79,7 +80,9 @@ def test_only_the_three_scores_count(reply, score):
 
 def test_the_judge_scores_and_explains():
     done = judged(scripted('{"explanation": "The same city.", "score": 1}'))
-    assert done == Judgement(score=1.0, explanation="The same city.", attempts=1)
+    assert (done.score, done.explanation, done.problem) == (1.0, "The same city.", None)
+    assert done.usage.calls == 1
+    assert done.usage.input_tokens > done.usage.output_tokens > 5
 
 
 def test_an_unreadable_reply_is_asked_for_again_with_what_was_wrong():
@@ -94,7 +97,7 @@ def test_an_unreadable_reply_is_asked_for_again_with_what_was_wrong():
 def test_a_judge_that_answers_prose_leaves_the_answer_unscored():
     done = judged(scripted("right", "right", "right"))
     assert done.score is None
-    assert done.attempts == 3
+    assert done.usage.calls == 3
     assert "cannot be read" in done.problem
     assert "'right'" in done.problem
 
@@ -104,12 +107,14 @@ def test_calls_that_fail_are_repeated_and_never_count_as_wrong():
     done = judged(scripted(ConnectionError("down"), ConnectionError("down")), attempts=2)
     assert done.score is None
     assert "ConnectionError: down" in done.problem
+    assert done.usage == Usage(calls=2)
 
 
 def test_a_judge_with_structured_output_fills_in_the_form():
     reply = {"raw": AIMessage(""), "parsed": Verdict(explanation="No.", score=0)}
     model = scripted(reply, kind=FormJudge)
-    assert judged(model) == Judgement(score=0.0, explanation="No.")
+    done = judged(model)
+    assert (done.score, done.explanation) == (0.0, "No.")
 
 
 def test_a_form_that_does_not_fit_is_read_as_text():
@@ -120,7 +125,8 @@ def test_a_form_that_does_not_fit_is_read_as_text():
 def test_the_arguments_of_a_broken_tool_call_are_read():
     call = {"name": "Verdict", "args": {"score": "1.0", "explanation": "Yes."}, "id": "1"}
     reply = {"raw": AIMessage("", tool_calls=[call]), "parsed": None}
-    assert judged(scripted(reply, kind=FormJudge)) == Judgement(score=1.0, explanation="Yes.")
+    done = judged(scripted(reply, kind=FormJudge))
+    assert (done.score, done.explanation) == (1.0, "Yes.")
 
 
 def test_a_server_without_structured_output_is_asked_for_text():
@@ -147,7 +153,7 @@ def test_the_form_takes_the_three_scores_only():
 async def test_the_async_judge_does_the_same():
     model = scripted("prose", '{"score": 0.5}')
     done = await Judge(model).ajudge("q", ["a"], "b", date="2 May 2024")
-    assert (done.score, done.attempts) == (0.5, 2)
+    assert (done.score, done.usage.calls) == (0.5, 2)
     assert json.loads(model.prompts[0][-1].text)["asked_on"] == "2 May 2024"
 
 

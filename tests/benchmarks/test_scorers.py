@@ -13,6 +13,8 @@ from langgraph_memskill.benchmarks.scorers import (
     evidence_recall,
     exact_match,
     normalize,
+    recall_at,
+    reciprocal_rank,
     rouge_l,
     token_f1,
     token_f1_max,
@@ -140,3 +142,20 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch, module, score, p
     monkeypatch.setitem(sys.modules, "rouge_score.rouge_scorer", None)
     with pytest.raises(MissingDependencyError, match=rf"'{package}'.*langgraph-memskill\[bench\]"):
         score("x", ["x"])
+
+
+@pytest.mark.parametrize(("k", "recall"), [(1, 0.0), (2, 0.5), (3, 0.5), (4, 1.0), (20, 1.0)])
+def test_recall_counts_the_first_memories(k, recall):
+    ranked = [{"D1:1"}, {"D2:2", "D1:4"}, set(), {"D3:3"}]
+    assert recall_at(k, ranked, ["D2:2", "D3:3"]) == recall
+
+
+def test_the_reciprocal_rank_is_that_of_the_first_hit():
+    assert reciprocal_rank([{"x"}, {"y"}, {"a", "x"}, {"b"}], ["a", "b"]) == pytest.approx(1 / 3)
+    assert reciprocal_rank([{"x"}], ["a"]) == 0.0
+    assert reciprocal_rank([], ["a"]) == 0.0
+
+
+def test_a_question_without_evidence_says_nothing():
+    assert recall_at(5, [{"x"}], []) is None
+    assert reciprocal_rank([{"x"}], []) is None

@@ -2,21 +2,17 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
 
-from langgraph_memskill.benchmarks import registry
-from langgraph_memskill.benchmarks.hotpotqa_task import documents, title_evidence
-from langgraph_memskill.benchmarks.metrics import EVIDENCE_RECALL, F1, list_f1
+from langgraph_memskill.benchmarks import locomo, metrics, registry
+from langgraph_memskill.benchmarks.metrics import EVIDENCE_RECALL, JudgeScorer, answer_scorers
 from langgraph_memskill.benchmarks.registry import get_task, register, task_names
 from langgraph_memskill.benchmarks.samples import Question, Sample
-from langgraph_memskill.benchmarks.task import Answered, Found, Task, session_evidence
+from langgraph_memskill.benchmarks.task import Answered, Found, Score, Task, session_evidence
 from langgraph_memskill.errors import ConfigError
-from langgraph_memskill.records import Source, Span
+from langgraph_memskill.judging import Judge
+from langgraph_memskill.records import Source
 from tests.benchmarks.memories import memory
-
-CONTEXT = (
-    "Document 1:\nAnn Lee\nAnn Lee was a weaver from Leeds.\n\n"
-    "Document 2:\nLeeds\nLeeds is a city in England."
-)
 
 
 @pytest.fixture
@@ -57,7 +53,7 @@ def test_what_is_no_task_is_refused(name, problem):
 
 def test_two_scorers_of_one_name_are_refused():
     with pytest.raises(ConfigError, match="two scorers"):
-        replace(get_task("locomo"), scorers=(F1, list_f1("multi-hop")))
+        replace(get_task("locomo"), scorers=(EVIDENCE_RECALL, EVIDENCE_RECALL))
 
 
 def test_a_task_needs_a_scorer():
@@ -72,21 +68,6 @@ def test_locomo_without_its_last_two_conversations_is_tested_on_6_and_7(count, t
     parts = get_task("locomo").split([SimpleNamespace(id=i) for i in range(count)])
     assert [sample.id for sample in parts.test] == test
     assert set(map(id, parts.test)).isdisjoint(map(id, parts.val))
-
-
-def test_a_document_that_begins_in_an_earlier_part_keeps_its_title():
-    found = documents(CONTEXT, "from Leeds.\n\nDocument 2:\nLeeds\nLeeds is")
-    assert [(turn.id, turn.text.strip()) for turn in found] == [
-        ("Ann Lee", "from Leeds."),
-        ("Leeds", "Leeds\nLeeds is"),
-    ]
-
-
-def test_a_memory_of_documents_names_the_title_that_it_comes_from():
-    span = Span(id="0", index=0, text=CONTEXT)
-    found = memory("Ann Lee was a weaver.", sources=(Source(span_id="0"),))
-    sample = Sample(id="s", questions=(), text=CONTEXT)
-    assert title_evidence(sample, [span], found) == ("Ann Lee",)
 
 
 def test_sessions_are_named_once():
@@ -107,15 +88,69 @@ async def test_evidence_recall_reads_the_first_twenty_memories():
     assert score.value == 0.5
 
 
-async def test_list_questions_are_scored_by_their_parts():
-    scorer = list_f1("multi-hop")
-    listed = replace(QUESTION, category="multi-hop")
-    assert (await scorer(listed, Answered(text="Bob, Ann"))).value == 1.0
-    assert (await scorer(replace(listed, answers=("Ann, Eve",)), Answered(text="Ann"))).value == 0.5
+def scorers_of(name):
+    return {scorer.name: scorer for scorer in get_task(name).scorers}
+
+
+@pytest.mark.parametrize("name", ["locomo", "longmemeval", "hotpotqa"])
+def test_answers_and_evidence_are_scored_and_f1_is_the_main_metric(name):
+    assert list(scorers_of(name)) == [
+        "f1",
+        "exact_match",
+        "bleu_1",
+        "rouge_l",
+        "evidence_recall@20",
+        "evidence_recall@5",
+        "mrr",
+    ]
+
+
+def test_scores_whose_package_is_missing_are_left_out(monkeypatch):
+    monkeypatch.setattr(metrics, "find_spec", lambda name: None)
+    assert [s.name for s in answer_scorers(locomo.answer_f1)] == ["f1", "exact_match"]
+
+
+async def test_locomo_lists_are_scored_by_their_parts():
+    scorer = scorers_of("locomo")["f1"]
+    listed = replace(QUESTION, category="multi-hop", answers=("Ann, Eve",))
+    assert (await scorer(listed, Answered(text="Ann"))).value == 0.5
+
+
+@pytest.mark.parametrize(
+    ("metric", "value"), [("f1", 1.0), ("exact_match", 1.0), ("bleu_1", 1.0), ("rouge_l", 1.0)]
+)
+async def test_the_answer_is_taken_out_of_hotpotqa_replies(metric, value):
+    asked = replace(QUESTION, answers=("the bridge",))
+    answered = Answered(text="I think <answer>the bridge</answer>")
+    score = await scorers_of("hotpotqa")[metric](asked, answered)
+    assert score.value == pytest.approx(value)
+
+
+async def test_the_first_memory_from_the_evidence_gives_the_rank():
+    found = [Found(memory=memory(str(i)), evidence_ids=(f"D1:{3 - i}",)) for i in range(3)]
+    score = await scorers_of("locomo")["mrr"](QUESTION, Answered(text="", found=tuple(found)))
+    assert score.value == 0.5
 
 
 async def test_without_a_gold_answer_there_is_no_score():
-    assert (await F1(replace(QUESTION, answers=()), Answered(text="Ann"))).value is None
+    nothing = replace(QUESTION, answers=(), evidence=())
+    for scorer in get_task("locomo").scorers:
+        assert (await scorer(nothing, Answered(text="Ann"))).value is None
+
+
+async def test_a_judge_scores_or_says_why_not():
+    model = FakeListChatModel(responses=['{"score": 0.5}', "well", "well"])
+    scorer = JudgeScorer(Judge(model, attempts=2))
+    score = await scorer(QUESTION, Answered(text="Ann"))
+    assert (score.value, score.problem, score.usage.calls) == (0.5, None, 1)
+    score = await scorer(QUESTION, Answered(text="Ann"))
+    assert (score.value, score.usage.calls) == (None, 2)
+    assert "cannot be read" in score.problem
+
+
+async def test_a_judge_is_not_asked_about_a_question_without_gold_answer():
+    scorer = JudgeScorer(Judge(FakeListChatModel(responses=[])))
+    assert await scorer(replace(QUESTION, answers=()), Answered(text="Ann")) == Score(value=None)
 
 
 def test_a_task_is_frozen():
