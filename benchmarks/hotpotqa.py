@@ -150,6 +150,11 @@ def cut_spans(
     return _with_documents(spans, sample.text)
 
 
+def document_titles(text: str) -> list[str]:
+    """Titles of the numbered documents in a context, in order."""
+    return [found[2].strip() for found in _HEADING.finditer(text)]
+
+
 def extract_answer(reply: str) -> str:
     """Return the answer inside a reply (parity kit, README section 9; QUIRK 71, kept).
 

@@ -14,6 +14,7 @@ from langgraph_memskill.cli import (
     checkpoints,
     controller,
     curves,
+    data,
     demo,
     doctor,
     feedback,
@@ -70,6 +71,7 @@ app.add_typer(traces.app, name="traces")
 app.command()(fitting.fit)
 app.command("evaluate-policy")(fitting.evaluate_policy)
 app.add_typer(controller.app, name="controller")
+app.add_typer(data.app, name="data")
 app.command()(doctor.doctor)
 
 
