@@ -1,4 +1,4 @@
-"""The folder of one memory: chroma/, changes.db, skills/, controller/, traces/, memory.json."""
+"""The folder of one memory: what lies where in it, and how it is made, opened and checked."""
 
 import json
 import os
@@ -17,6 +17,7 @@ from langgraph_memskill.controller.selectors import Selector, SimilaritySelector
 from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.errors import EmbeddingMismatchError, SkillError, StoreError
 from langgraph_memskill.skills.bank import SkillBank
+from langgraph_memskill.skills.versions import VERSIONS_FOLDER, SkillVersions
 from langgraph_memskill.state import dump, load
 from langgraph_memskill.stores.adoption import adopt_everything
 from langgraph_memskill.stores.changes import ChangeLog
@@ -85,6 +86,11 @@ class MemoryFolder:
     def skills(self) -> Path:
         """The skill bank, one folder with a SKILL.md for each skill."""
         return self.root / "skills"
+
+    @property
+    def skill_versions(self) -> SkillVersions:
+        """Every version that the skill bank has had."""
+        return SkillVersions(self.root / VERSIONS_FOLDER, self.skills)
 
     @property
     def controller(self) -> Path:
@@ -165,12 +171,16 @@ class MemoryFolder:
     def load_bank(self) -> SkillBank:
         """Load the folder's skills; a new folder gets the seeds and the conversation pack.
 
+        What a person edited in the SKILL.md files becomes a version of the bank.
+
         Raises:
             SkillError: If a SKILL.md is broken; the message says which file and field.
         """
-        if not (self.skills.is_dir() and any(self.skills.iterdir())):
+        versions = self.skill_versions
+        is_there = self.skills.is_dir() and any(self.skills.iterdir())
+        if not is_there and not versions.switches():
             self._make_skills()
-        return SkillBank.load(self.skills)
+        return versions.load()
 
     def _make_skills(self) -> None:
         """Put the first skills in their place, all at once: other processes may open the folder."""

@@ -7,6 +7,7 @@ from langgraph_memskill.controller.versions import ControllerChange, ControllerV
 from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.memory_folder import MemoryFolder
 from langgraph_memskill.skills.bank import SkillBank
+from langgraph_memskill.skills.version_records import VersionAuthor, VersionNote
 
 
 def install_controller(
@@ -37,5 +38,12 @@ def install_controller(
     together = [*trained, *(skill for skill in bank if skill.name not in trained)]
     capacity = max(trained.capacity, bank.capacity, len(together))
     protected = bank.protected | trained.protected
-    SkillBank(together, capacity=capacity, protected=protected).save(paths.skills, overwrite=True)
+    note = VersionNote(
+        author=VersionAuthor.PERSON,
+        reason="skills of a trained controller",
+        source=str(skills.absolute().parent),
+    )
+    versions = paths.skill_versions
+    version = versions.record(SkillBank(together, capacity=capacity, protected=protected), note)
+    versions.activate(version.id, action="install")
     return ControllerVersions(paths.controller).promote(controller, note="memskill train")

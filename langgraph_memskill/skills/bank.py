@@ -13,6 +13,7 @@ from typing import Self
 
 from langgraph_memskill.errors import ConfigError, SkillError
 from langgraph_memskill.records import Skill
+from langgraph_memskill.skills.eviction import choose_victim
 from langgraph_memskill.skills.fields import checked, read_fields_list, skill_fields
 from langgraph_memskill.skills.folder import BankFile, read_folder, text_id, write_folder
 from langgraph_memskill.skills.packaged import SEED_PACK, read_pack
@@ -154,11 +155,7 @@ class SkillBank:
         return hashlib.sha256(ids.encode()).hexdigest()[:16]
 
     def candidates(self) -> tuple[Skill, ...]:
-        """List the skills as the controller sees them.
-
-        Returns:
-            All skills sorted by name, so that an index means the same skill at every call.
-        """
+        """All skills sorted by name, so that an index means the same skill at every call."""
         return tuple(self._skills[name] for name in sorted(self._skills))
 
     def __getitem__(self, name: str) -> Skill:
@@ -170,14 +167,7 @@ class SkillBank:
             raise SkillError(f"no skill {show(name)} in the bank; its skills: {known}") from None
 
     def get(self, name: str) -> Skill | None:
-        """Look a skill up.
-
-        Args:
-            name: Name of a skill, in the bank or not.
-
-        Returns:
-            The skill, or None.
-        """
+        """The skill of that name, or None."""
         return self._skills.get(name)
 
     def __contains__(self, name: object) -> bool:
@@ -215,7 +205,8 @@ class SkillBank:
             raise SkillError(
                 f"skill {added.name!r} is in the bank already; refine it, or choose another name"
             )
-        evicted = self._victim() if len(self) >= self._capacity else None
+        is_full = len(self) >= self._capacity
+        evicted = choose_victim(tuple(self), self._protected) if is_full else None
         if evicted is not None:
             self.remove(evicted.name)
         self._skills[added.name] = added
@@ -320,6 +311,30 @@ class SkillBank:
             statistics = with_usage(skill.statistics, count, total, alpha=alpha)
             self._skills[skill.name] = replace(skill, statistics=statistics)
 
+    def protect(self, *names: str) -> None:
+        """Never replace these skills to make room.
+
+        Args:
+            names: Skills of the bank.
+
+        Raises:
+            SkillError: There is no such skill; nothing is changed.
+        """
+        self._protected |= {self[name].name for name in names}
+
+    def unprotect(self, *names: str) -> None:
+        """Take the protection of these names away; others count for nothing."""
+        self._protected -= set(names)
+
+    def become(self, other: "SkillBank") -> None:
+        """Take over the skills, new names and settings of another bank, which stays independent.
+
+        Whoever holds this bank, such as the nodes of a graph, goes on with them.
+        """
+        self._capacity, self._protected = other._capacity, other._protected
+        self._skills, self._new = dict(other._skills), other._new
+        self._known = {path: dict(ids) for path, ids in other._known.items()}
+
     def clear_new(self) -> None:
         """Forget which skills are new."""
         self._new = frozenset()
@@ -369,27 +384,11 @@ class SkillBank:
         return cls(skills, capacity=capacity, protected=[str(name) for name in protected])
 
     def copy(self) -> Self:
-        """Make an independent bank with the same skills, new names and settings.
-
-        Returns:
-            The copy; changes to one never show in the other.
-        """
+        """Make an independent bank with the same skills, new names and settings."""
         other = type(self)(self, capacity=self._capacity, protected=self._protected)
         other._new = self._new
         other._known = {path: dict(ids) for path, ids in self._known.items()}
         return other
-
-    def _victim(self) -> Skill:
-        free = [skill for skill in self if skill.name not in self._protected]
-        if not free:
-            raise SkillError(
-                f"the bank is full ({len(self)} skills) and all of them are protected; "
-                "raise the capacity or remove a skill"
-            )
-        used = [skill for skill in free if skill.statistics.usage_count > 0]
-        if used:
-            return min(used, key=lambda skill: skill.statistics.mean_reward)
-        return free[0]
 
     def _remember(self, folder: Path) -> None:
         """Note what the folder holds of this bank, so that a later save sees edits by others."""

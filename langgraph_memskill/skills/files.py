@@ -235,7 +235,7 @@ def _read_text(file: Path) -> str:
 
 def _split(text: str) -> tuple[dict[str, object], str]:
     """Cut a text into front matter and body; any error is a SkillError without the file's name."""
-    text = clean_text(text)
+    text = clean_text(text.removeprefix("\ufeff"))
     if not _HANDLER.detect(text):
         raise SkillError(
             'is missing: the file must start with a line "---", then name and description'

@@ -8,7 +8,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, TypeGuard
 
@@ -148,14 +148,20 @@ def write_folder(
         write_if_changed(file, text)
     for name in stale:
         _remove_skill(folder / name)
-    others = (name for name in listed if name not in names and name not in stale)
+    others = tuple(name for name in listed if name not in names and name not in stale)
+    text = bank_text(replace(settings, order=(*settings.order, *others)))
+    write_if_changed(folder / BANK_FILE, text)
+
+
+def bank_text(settings: BankFile) -> str:
+    """Write the text of a bank.json."""
     content = {
         "format_version": FORMAT_VERSION,
         "capacity": settings.capacity,
         "protected": list(settings.protected),
-        "order": [*settings.order, *others],
+        "order": list(settings.order),
     }
-    write_if_changed(folder / BANK_FILE, json.dumps(content, indent=2) + "\n")
+    return json.dumps(content, indent=2) + "\n"
 
 
 def read_bank_file(folder: Path) -> BankFile:
@@ -172,28 +178,44 @@ def read_bank_file(folder: Path) -> BankFile:
     """
     file = folder / BANK_FILE
     try:
-        content = json.loads(file.read_bytes())
+        return parse_bank_text(file.read_bytes(), str(file))
     except FileNotFoundError:
         return BankFile()
     except NotADirectoryError as error:
         raise SkillError(f"{folder} is not a folder") from error
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
         raise SkillError(f"{file} cannot be read as JSON: {error}") from error
+
+
+def parse_bank_text(text: str | bytes, place: str) -> BankFile:
+    """Read the text of a bank.json.
+
+    Args:
+        text: The whole file.
+        place: What it is, for messages.
+
+    Raises:
+        SkillError: The text is broken or from a newer version; the message names place and field.
+    """
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SkillError(f"{place} cannot be read as JSON: {error}") from error
     if not isinstance(content, dict):
-        raise SkillError(f"{file}: must hold an object, not {show(content)}")
+        raise SkillError(f"{place}: must hold an object, not {show(content)}")
     version, capacity = content.get("format_version"), content.get("capacity")
     order, protected = content.get("order"), content.get("protected", [])
     if version != FORMAT_VERSION:
         raise SkillError(
-            f"{file}: format_version: is {show(version)}, this version reads {FORMAT_VERSION}; "
+            f"{place}: format_version: is {show(version)}, this version reads {FORMAT_VERSION}; "
             "update langgraph-memskill, or delete the file to read the skills alone"
         )
     if isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 1:
-        raise SkillError(f"{file}: capacity: must be 1 or more, not {show(capacity)}")
+        raise SkillError(f"{place}: capacity: must be 1 or more, not {show(capacity)}")
     if not _are_names(order):
-        raise SkillError(f"{file}: order: must be a list of skill names, not {show(order)}")
+        raise SkillError(f"{place}: order: must be a list of skill names, not {show(order)}")
     if not _are_names(protected):
-        raise SkillError(f"{file}: protected: must be a list of names, not {show(protected)}")
+        raise SkillError(f"{place}: protected: must be a list of names, not {show(protected)}")
     return BankFile(order=tuple(order), capacity=capacity, protected=tuple(protected))
 
 

@@ -52,6 +52,7 @@ def test_a_folder_keeps_everything_over_a_restart(folder: Path, minilm: TextEnco
         "changes.db.locks",
         "chroma",
         "memory.json",
+        "skill_versions",
         "skills",
     ]
     with MemSkillMemory.open(folder, "extractive", encoder=minilm) as memory:

@@ -21,6 +21,7 @@ from langgraph_memskill.controller.files import save_controller
 from langgraph_memskill.errors import CheckpointError, ConfigError
 from langgraph_memskill.memory_folder import MemoryFolder
 from langgraph_memskill.sentence_models import model_name
+from langgraph_memskill.skills.version_records import VersionAuthor, VersionNote
 from langgraph_memskill.trainers.reference.content import (
     ReferenceCheckpoint,
     plain,
@@ -124,7 +125,11 @@ def _write(checkpoint: ReferenceCheckpoint, folder: Path, source: Path, encoder:
         k=checkpoint.k,
         notes=notes,
     )
-    checkpoint.bank.save(paths.skills)
+    note = VersionNote(
+        author=VersionAuthor.PERSON, reason="imported checkpoint", source=source.name
+    )
+    version = paths.skill_versions.record(checkpoint.bank, note)
+    paths.skill_versions.activate(version.id, action="import")
     training = folder / TRAINING_FOLDER
     training.mkdir()
     progress: dict[str, JsonValue] = {
