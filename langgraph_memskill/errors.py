@@ -17,6 +17,7 @@ MemSkillError
 ├── TraceError                            traces cannot be read or written, or do not fit
 ├── CheckpointError                       controller files are missing, damaged or of another shape
 ├── TrainingError                         a training run cannot go on
+├── EvolutionError                        skills cannot evolve, or an evolution cannot go on
 └── ModelCallError                        a chat model or encoder could not be loaded or called
 ```
 
@@ -86,6 +87,10 @@ class CheckpointError(MemSkillError):
 
 class TrainingError(MemSkillError):
     """A training run cannot go on: its numbers are out of range, or too many episodes fail."""
+
+
+class EvolutionError(MemSkillError):
+    """Skills cannot evolve: a pool, a pending evolution or a decision about it cannot be used."""
 
 
 class ModelCallError(MemSkillError):

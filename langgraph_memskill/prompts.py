@@ -15,6 +15,7 @@ from enum import StrEnum
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
 from langgraph_memskill.records import ActionType, Memory, Skill, Span
+from langgraph_memskill.tags import TagGuard
 
 
 class AnswerStyle(StrEnum):
@@ -74,10 +75,7 @@ class AnswerRequest:
     style: AnswerStyle = AnswerStyle.PLAIN
 
 
-_OWN_TAGS = "skills|skill|memories|memory|span|question"
-# Possessive quantifiers keep both patterns linear on hostile runs of backslashes and blanks.
-_NEUTRALISE = re.compile(rf"<(\\*+)(?=[\s/]*+(?:{_OWN_TAGS})\b)", re.IGNORECASE)
-_RESTORE = re.compile(rf"<\\(\\*+)(?=[\s/]*+(?:{_OWN_TAGS})\b)", re.IGNORECASE)
+_TAGS = TagGuard("skills", "skill", "memories", "memory", "span", "question")
 
 
 def neutralise(text: str) -> str:
@@ -90,7 +88,7 @@ def neutralise(text: str) -> str:
         The text with one backslash more behind the "<" of every tag of ours; all other text,
         markup included, stays as it is. `restore` is the exact inverse.
     """
-    return _NEUTRALISE.sub(r"<\\\1", text)
+    return _TAGS.neutralise(text)
 
 
 def restore(text: str) -> str:
@@ -102,7 +100,7 @@ def restore(text: str) -> str:
     Returns:
         The original text.
     """
-    return _RESTORE.sub(r"<\1", text)
+    return _TAGS.restore(text)
 
 
 _EXTRACTION_RULES = r"""You keep the long-term memory of an assistant up to date. Every request has three parts:

@@ -1,0 +1,320 @@
+"""The pool of hard cases, in a SQLite file or in memory (METHOD, "Evolution")."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from threading import RLock
+from typing import cast
+
+from pydantic import JsonValue, ValidationError
+
+from langgraph_memskill.errors import ConfigError, EvolutionError
+from langgraph_memskill.evolution.records import HardCase
+from langgraph_memskill.evolution.selection import importance
+from langgraph_memskill.state import dump, load
+
+WINDOW_EPOCHS = 100
+POOL_SIZE = 2000
+FORMAT_VERSION = 1
+
+_BUSY_MS = 60_000
+_MAX_TRAJECTORY_CHARS = 20_000
+_SCHEMA = (
+    "CREATE TABLE cases (seq INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, "
+    "epoch INTEGER NOT NULL, importance REAL NOT NULL, document TEXT NOT NULL)",
+    "CREATE TABLE notes (name TEXT PRIMARY KEY, value INTEGER NOT NULL)",
+)
+
+
+class HardCasePool:
+    """One entry a query; a repeat raises its failure count and refreshes it.
+
+    What is older than the window goes, and above the size limit what is least important. A query
+    that is answered later leaves the pool. Every change is one transaction, so a crash loses
+    nothing that was added, and several processes may use one file.
+    """
+
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        *,
+        window_epochs: int = WINDOW_EPOCHS,
+        size: int = POOL_SIZE,
+    ) -> None:
+        """Open a pool.
+
+        Args:
+            path: The file, made if it is not there; None keeps the cases in this process only.
+            window_epochs: Inner epochs that a case stays without failing again; 0 is for ever.
+            size: Cases at most; 0 is no limit.
+
+        Raises:
+            ConfigError: If a number is negative.
+            EvolutionError: If the file cannot be opened, or a newer version made it.
+        """
+        for name, value in (("window_epochs", window_epochs), ("size", size)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise ConfigError(f"{name}={value!r} must be a whole number of at least 0")
+        self._path = None if path is None else Path(path)
+        self._window, self._size = window_epochs, size
+        self._lock = RLock()
+        with self._translated("opened"):
+            self._connection = _connect(self._path)
+            try:
+                self._prepare()
+            except BaseException:
+                self._connection.close()
+                raise
+
+    @property
+    def epoch(self) -> int:
+        """The latest epoch that the pool knows of: a case's, or the one that was moved on to."""
+        with self._reading() as connection:
+            return _epoch(connection)
+
+    def add(self, case: HardCase) -> HardCase:
+        """Take a failure.
+
+        Args:
+            case: A repeat of a known query counts as one failure more; what else it says replaces
+                what is there, unless it comes from an earlier epoch.
+
+        Returns:
+            The case as it is in the pool now.
+
+        Raises:
+            ConfigError: If it has neither an id nor a question.
+            EvolutionError: If the file cannot be written.
+        """
+        return self.add_all([case])[0]
+
+    def add_all(self, cases: Iterable[HardCase]) -> list[HardCase]:
+        """Take several failures, all or none of them; see `add`."""
+        wanted = list(cases)
+        for case in wanted:
+            if not case.key:
+                raise ConfigError("a hard case needs a question")
+        with self._writing() as connection:
+            stored = [self._put(connection, case) for case in wanted]
+            self._prune(connection)
+        return stored
+
+    def resolve(self, keys: Collection[str]) -> int:
+        """Drop queries that have been answered since.
+
+        Args:
+            keys: `HardCase.key` of each; unknown ones count for nothing.
+
+        Returns:
+            How many were dropped.
+        """
+        with self._writing() as connection:
+            return sum(
+                connection.execute("DELETE FROM cases WHERE key = ?", (key,)).rowcount
+                for key in keys
+            )
+
+    def move_on(self, epoch: int) -> None:
+        """Say that an epoch has come; cases that are older than the window then go.
+
+        Args:
+            epoch: One that is below the pool's epoch changes nothing.
+        """
+        with self._writing() as connection:
+            _note_epoch(connection, epoch)
+            self._prune(connection)
+
+    def cases(self) -> list[HardCase]:
+        """All cases, in the order in which they first failed."""
+        with self._reading() as connection:
+            rows = connection.execute("SELECT document FROM cases ORDER BY seq").fetchall()
+        return [_case(row["document"]) for row in rows]
+
+    def __len__(self) -> int:
+        with self._reading() as connection:
+            return int(connection.execute("SELECT count(*) FROM cases").fetchone()[0])
+
+    def remove(self, is_meant: Callable[[HardCase], bool]) -> int:
+        """Remove cases with their texts; the file is rewritten, so that nothing of them stays.
+
+        Args:
+            is_meant: Says of each case whether it goes.
+
+        Returns:
+            How many went.
+        """
+        with self._writing() as connection:
+            gone = [
+                (row["seq"],)
+                for row in connection.execute("SELECT seq, document FROM cases").fetchall()
+                if is_meant(_case(row["document"]))
+            ]
+            connection.executemany("DELETE FROM cases WHERE seq = ?", gone)
+        if gone:
+            with self._lock, self._translated("rewritten"):
+                self._connection.execute("VACUUM")
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return len(gone)
+
+    def clear(self) -> None:
+        """Remove all cases; the epoch stays."""
+        self.remove(lambda case: True)
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The cases and the epoch as plain JSON values, for a checkpoint."""
+        with self._lock:
+            return {"epoch": self.epoch, "cases": [dump(case) for case in self.cases()]}
+
+    def restore(self, content: Mapping[str, JsonValue]) -> None:
+        """Replace everything by what `to_json` gave.
+
+        Raises:
+            EvolutionError: If the values are not such; nothing is changed then.
+        """
+        try:
+            documents = cast(list[dict[str, JsonValue]], content["cases"])
+            cases = [load(HardCase, document) for document in documents]
+            epoch = int(cast(int, content["epoch"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise EvolutionError(f"this is no saved pool of hard cases: {error}") from error
+        with self._writing() as connection:
+            connection.execute("DELETE FROM cases")
+            connection.execute("DELETE FROM notes")
+            _note_epoch(connection, epoch)
+            for case in cases:
+                self._put(connection, case)
+            self._prune(connection)
+
+    def close(self) -> None:
+        """Close the file. Closing twice is no error."""
+        with self._lock:
+            self._connection.close()
+
+    def _put(self, connection: sqlite3.Connection, case: HardCase) -> HardCase:
+        found = connection.execute(
+            "SELECT document FROM cases WHERE key = ?", (case.key,)
+        ).fetchone()
+        failures = max(1, case.fail_count)
+        kept = replace(case, fail_count=failures, trajectory=_shortened(case.trajectory))
+        if found is not None:
+            known = _case(found["document"])
+            newest = kept if case.epoch >= known.epoch else known
+            kept = replace(
+                newest,
+                id=known.id,
+                question=known.question,
+                expected=newest.expected if newest.expected is not None else known.expected,
+                fail_count=known.fail_count + 1,
+            )
+        connection.execute(
+            "INSERT INTO cases (key, epoch, importance, document) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (key) DO UPDATE SET epoch = excluded.epoch, "
+            "importance = excluded.importance, document = excluded.document",
+            (kept.key, kept.epoch, importance(kept), json.dumps(dump(kept))),
+        )
+        _note_epoch(connection, case.epoch)
+        return kept
+
+    def _prune(self, connection: sqlite3.Connection) -> None:
+        if self._window:
+            oldest = _epoch(connection) - self._window
+            connection.execute("DELETE FROM cases WHERE epoch < ?", (oldest,))
+        if self._size:
+            # Of equally important cases the earlier epoch goes, then the one that came later.
+            connection.execute(
+                "DELETE FROM cases WHERE seq NOT IN (SELECT seq FROM cases "
+                "ORDER BY importance DESC, epoch DESC, seq LIMIT ?)",
+                (self._size,),
+            )
+
+    def _prepare(self) -> None:
+        with _transaction(self._connection):
+            version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+            if version > FORMAT_VERSION:
+                raise EvolutionError(
+                    f"{self._place} has format version {version}; this package reads up to "
+                    f"{FORMAT_VERSION}: upgrade langgraph-memskill"
+                )
+            if version < FORMAT_VERSION:
+                for statement in _SCHEMA:
+                    self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+
+    @property
+    def _place(self) -> str:
+        where = "" if self._path is None else f" {str(self._path)!r}"
+        return f"the pool of hard cases{where}"
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._translated("read"):
+            yield self._connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._translated("written"), _transaction(self._connection):
+            yield self._connection
+
+    @contextmanager
+    def _translated(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise EvolutionError(f"{self._place} cannot be {doing}: {error}") from error
+        except ValidationError as error:
+            raise EvolutionError(
+                f"{self._place} is damaged: {error.error_count()} values of a case cannot be read; "
+                "remove the file to start a new pool"
+            ) from error
+
+
+def _connect(path: Path | None) -> sqlite3.Connection:
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(
+        ":memory:" if path is None else path, isolation_level=None, check_same_thread=False
+    )
+    connection.row_factory = sqlite3.Row
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA secure_delete = ON")
+    return connection
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _epoch(connection: sqlite3.Connection) -> int:
+    row = connection.execute("SELECT value FROM notes WHERE name = 'epoch'").fetchone()
+    return 0 if row is None else int(row["value"])
+
+
+def _note_epoch(connection: sqlite3.Connection, epoch: int) -> None:
+    connection.execute(
+        "INSERT INTO notes VALUES ('epoch', ?) "
+        "ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
+        (epoch,),
+    )
+
+
+def _case(document: str) -> HardCase:
+    return load(HardCase, json.loads(document))
+
+
+def _shortened(trajectory: str | None) -> str | None:
+    """The end of a long trajectory: that is where a task fails."""
+    if trajectory is None or len(trajectory) <= _MAX_TRAJECTORY_CHARS:
+        return trajectory
+    return f"... {trajectory[-_MAX_TRAJECTORY_CHARS:]}"
