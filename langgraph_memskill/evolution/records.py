@@ -176,6 +176,8 @@ class ProposedChange:
     action_type: str | None = None
     """Of a new skill; a refined one keeps its own."""
     reason: str = ""
+    problems: tuple[str, ...] = ()
+    """What could not even be read of it; such a change is rejected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -117,7 +117,7 @@ def test_the_case_pool(kit: Any) -> None:
             if not may_differ:
                 kit_rows = [{name: row[name] for name in SHOWN} for row in expected["pool"]]
                 assert rows == kit_rows, case["id"]
-                assert pool.epoch == expected["latest_epoch"]
+                assert pool.epoch == (expected["latest_epoch"] or 0)
                 compared += 1
     assert compared >= 20
 
@@ -171,7 +171,7 @@ def test_clusters(kit: Any) -> None:
         cases = [as_case(entry) for entry in case["cases"]]
         vectors = case["embeddings"] or {entry.question: [1.0] for entry in cases}
         rows = [vectors[entry.question] for entry in cases]
-        labels = cluster(np.array(rows, np.float32).reshape(len(rows), -1), case["num_clusters"])
+        labels = cluster(np.array(rows, np.float32), case["num_clusters"])
         groups: dict[int, list[str]] = {}
         for entry, label in zip(cases, labels, strict=True):
             groups.setdefault(label, []).append(entry.id)
