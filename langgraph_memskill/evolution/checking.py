@@ -37,6 +37,8 @@ class Checked:
     bank: SkillBank
     """The bank with the accepted changes; these skills, and only these, are marked as new."""
     changes: tuple[SkillChange, ...] = ()
+    accepted: tuple[ProposedChange, ...] = ()
+    """The proposals that `changes` come from."""
     rejected: tuple[RejectedChange, ...] = ()
 
 
@@ -66,6 +68,7 @@ def check(
     work = bank.copy()
     work.clear_new()
     made: list[SkillChange] = []
+    accepted: list[ProposedChange] = []
     rejected: list[RejectedChange] = []
     for proposal in proposals:
         found = _reasons(proposal, made, settings)
@@ -76,8 +79,12 @@ def check(
             rejected.append(RejectedChange(proposal=proposal, reasons=tuple(found)))
         else:
             made.append(change)
+            accepted.append(proposal)
     return Checked(
-        bank=work if made else bank.copy(), changes=tuple(made), rejected=tuple(rejected)
+        bank=work if made else bank.copy(),
+        changes=tuple(made),
+        accepted=tuple(accepted),
+        rejected=tuple(rejected),
     )
 
 

@@ -246,6 +246,8 @@ class EvolutionStatus(StrEnum):
     """At least one change was made."""
     NO_CHANGE = "no_change"
     """There were no cases, or the designer saw nothing to change."""
+    WAITING = "waiting"
+    """The changes wait for a person's decision."""
     REJECTED = "rejected"
     """Changes were proposed; none passed the check or was accepted."""
     FAILED = "failed"
@@ -263,7 +265,7 @@ class EvolutionResult:
     after: SkillBank
     """The bank after, its changed skills marked as new."""
     changes: tuple[SkillChange, ...] = ()
-    """The changes that were made, in order."""
+    """The changes that were made, in order; while it waits those that would be."""
     rejected: tuple[RejectedChange, ...] = ()
     analysis: CachedAnalysis | None = None
     """The chosen cases and the designer's analysis; None if it did not come to one."""
@@ -273,6 +275,8 @@ class EvolutionResult:
     """Name of the designer's model."""
     usage: Usage = Usage()
     """What the designer's calls cost, failed ones included."""
+    version: str | None = None
+    """Id of the bank's new version, where banks have versions (`SkillVersions`)."""
 
     @property
     def no_change(self) -> bool:

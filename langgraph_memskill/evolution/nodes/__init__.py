@@ -1,0 +1,1 @@
+"""The nodes of the evolution graph, one a file."""
