@@ -1,6 +1,6 @@
 """Rollout steps as tensors, laid out so that each distinct skill is encoded once a minibatch."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,8 +50,12 @@ class RolloutBatch(NamedTuple):
     bias_B: Tensor
     """Which of them was in force, int64."""
 
-    def rows(self, selected: Tensor) -> "RolloutBatch":
-        """The minibatch of some steps, int64 [M]."""
+    def rows(self, selected: Tensor | slice) -> "RolloutBatch":
+        """Some of the steps.
+
+        Args:
+            selected: Their numbers, int64 [M], or a slice, which copies nothing.
+        """
 
         def pick(tensor: Tensor | None) -> Tensor | None:
             return None if tensor is None else tensor[selected]
@@ -61,13 +65,22 @@ class RolloutBatch(NamedTuple):
             candidates_BN=pick(self.candidates_BN),
             is_skill_BN=pick(self.is_skill_BN),
             is_new_BN=self.is_new_BN[selected],
-            draws=self.draws.rows(selected),
+            draws=Draws(*(part[selected] for part in self.draws)),
             log_probs_B=self.log_probs_B[selected],
             values_B=self.values_B[selected],
             returns_B=self.returns_B[selected],
             advantages_B=self.advantages_B[selected],
             bias_B=self.bias_B[selected],
         )
+
+    def split(self, size: int) -> Iterator["RolloutBatch"]:
+        """Go through the steps in their order.
+
+        Args:
+            size: Steps of each part but the last, >= 1.
+        """
+        for start in range(0, len(self.states_BS), size):
+            yield self.rows(slice(start, start + size))
 
     def biased(self, logits_BN: Tensor) -> Tensor:
         """Add the exploration bonus that was in force at each step."""
@@ -109,9 +122,8 @@ def make_batch(
     is_new_ON = _padded([torch.from_numpy(offer.is_new) for offer in offers], False)
     biases = tuple(dict.fromkeys(offer.bias for offer in offers))
     bias_O = torch.tensor([biases.index(offer.bias) for offer in offers])
-    chosen_BK = _padded([torch.tensor(step.chosen) for step in steps], NO_CHOICE)
     is_skill_BN = is_skill_ON[offer_B]
-    draws = draws_of(chosen_BK, is_skill_BN)
+    draws = draws_of(_choices(steps), is_skill_BN)
     is_shared = len(offers) == 1
     batch = RolloutBatch(
         states_BS=torch.from_numpy(np.stack([step.state for step in steps])),
@@ -146,6 +158,12 @@ def _distinct(offers: Sequence[SkillOffer]) -> tuple[Tensor, list[Tensor]]:
             row.append(row_of[key])
         rows.append(torch.tensor(row))
     return torch.from_numpy(np.stack(embeddings)), rows
+
+
+def _choices(steps: Sequence[RolloutStep]) -> Tensor:
+    width = max(len(step.chosen) for step in steps)
+    rows = [step.chosen + (NO_CHOICE,) * (width - len(step.chosen)) for step in steps]
+    return torch.from_numpy(np.array(rows, dtype=np.int64))
 
 
 def _padded(rows: Sequence[Tensor], fill: float) -> Tensor:

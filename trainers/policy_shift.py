@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from langgraph_memskill.controller.policy import SkillPolicy
 from langgraph_memskill.trainers.batches import make_batch
+from langgraph_memskill.trainers.gradients import Evaluation
 from langgraph_memskill.trainers.logged import LoggedStep, without_bias
-from langgraph_memskill.trainers.ppo import Evaluation, evaluate
+from langgraph_memskill.trainers.ppo import evaluate
 
 _STEPS_AT_ONCE = 1024
 _LARGEST = 50.0

@@ -26,6 +26,7 @@ from langgraph_memskill.ranges import (
     check_share,
 )
 from langgraph_memskill.trainers.batches import RolloutBatch, make_batch
+from langgraph_memskill.trainers.gradients import Evaluation, EvaluationGradient, PolicyGradient
 from langgraph_memskill.trainers.returns import gae, normalised
 from langgraph_memskill.trainers.rollout import RolloutBuffer
 from langgraph_memskill.trainers.update_metrics import MinibatchRecord, UpdateMetrics, summarise
@@ -73,17 +74,6 @@ class PPOConfig:
         check_at_least(self, -1.0, "entropy_coefficient")
 
 
-class Evaluation(NamedTuple):
-    """What a policy says about choices that were made before."""
-
-    logits_BN: Tensor
-    """With the exploration bonus that was in force."""
-    log_probs_B: Tensor
-    values_B: Tensor
-    entropy_B: Tensor
-    """Of one draw, whatever K is (QUIRK 4, kept)."""
-
-
 class PPOLoss(NamedTuple):
     """The loss of a minibatch and its parts, each a scalar with gradient."""
 
@@ -114,6 +104,29 @@ def ppo_loss(evaluation: Evaluation, batch: RolloutBatch, config: PPOConfig) -> 
     mean_entropy = evaluation.entropy_B.mean()
     total = policy + config.value_coefficient * value - config.entropy_coefficient * mean_entropy
     return PPOLoss(total, policy, value, mean_entropy)
+
+
+def ppo_gradient(
+    evaluation: Evaluation, batch: RolloutBatch, config: PPOConfig
+) -> EvaluationGradient:
+    """The derivatives of `ppo_loss` by what the policy says.
+
+    A step whose ratio has left the clip, with an advantage that would have it go further, moves
+    nothing; d(r A) / d log-probability is r A everywhere else.
+    """
+    num_steps = len(evaluation.log_probs_B)
+    ratio_B = torch.exp(evaluation.log_probs_B - batch.log_probs_B)
+    gain_B = ratio_B * batch.advantages_B
+    clipped_B = ratio_B.clamp(1 - config.clip, 1 + config.clip) * batch.advantages_B
+    d_log_probs_B = gain_B.masked_fill_(gain_B > clipped_B, 0).div_(-num_steps)
+    d_values_B = (evaluation.values_B - batch.returns_B) * (config.value_coefficient / num_steps)
+    if config.value_clip > 0:
+        is_near_B = (evaluation.values_B - batch.values_B).abs() <= config.value_clip
+        own_B = (evaluation.values_B - batch.returns_B).square()
+        is_own_B = own_B >= _value_error(evaluation.values_B, batch, config)
+        d_values_B = d_values_B * (is_near_B | is_own_B)
+    d_entropy_B = torch.full_like(d_values_B, -config.entropy_coefficient / num_steps)
+    return EvaluationGradient(d_log_probs_B, d_values_B, d_entropy_B)
 
 
 def _value_error(values_B: Tensor, batch: RolloutBatch, config: PPOConfig) -> Tensor:
@@ -178,9 +191,9 @@ class PPOTrainer:
             return summarise([], None, buffer)
         batch = self.batch_of(buffer)
         epochs: list[list[MinibatchRecord]] = []
-        self.policy.train()
+        gradient = PolicyGradient(self.policy)
         for _ in range(self.config.epochs):
-            epochs.append(self._epoch(batch))
+            epochs.append(self._epoch(batch, gradient))
             mean_kl = torch.stack([record.approx_kl for record in epochs[-1]]).mean().item()
             # The signed estimate, averaged over minibatches (QUIRK 6, kept).
             if self.config.target_kl > 0 and mean_kl > self.config.target_kl:
@@ -210,34 +223,37 @@ class PPOTrainer:
             steps, returns=estimated.returns, advantages=advantages, device=self.device
         )
 
-    def _epoch(self, batch: RolloutBatch) -> list[MinibatchRecord]:
+    def _epoch(self, batch: RolloutBatch, gradient: PolicyGradient) -> list[MinibatchRecord]:
         order = self.epoch_order(len(batch.states_BS)).to(self.device)
         size = self.config.minibatch_size or len(order)
-        return [self._minibatch(batch.rows(rows), rows) for rows in torch.split(order, size)]
-
-    def _minibatch(self, batch: RolloutBatch, rows: Tensor) -> MinibatchRecord:
-        evaluation = evaluate(self.policy, batch)
-        loss = ppo_loss(evaluation, batch, self.config)
-        self.optimizer.zero_grad()
-        torch.autograd.backward(loss.total)
-        norm = torch.nn.utils.clip_grad_norm_(
-            self.policy.parameters(), self.config.max_gradient_norm
-        )
-        if not torch.isfinite(norm):
+        parts = zip(batch.rows(order).split(size), torch.split(order, size), strict=True)
+        records = [self._minibatch(part, rows, gradient) for part, rows in parts]
+        norms = torch.stack([record.gradient_norm for record in records])
+        if not torch.isfinite(norms).all():
             raise TrainingError(
-                f"the gradient's length is {norm.item()!r}: the policy's outputs or the rewards "
-                "have grown out of range. Go back to the last checkpoint with a lower learning_rate"
+                f"the gradient's length reached {norms.max().item()!r}: the policy's outputs or "
+                "the rewards have grown out of range. Go back to the last checkpoint with a lower "
+                "learning_rate"
             )
+        return records
+
+    def _minibatch(
+        self, batch: RolloutBatch, rows: Tensor, gradient: PolicyGradient
+    ) -> MinibatchRecord:
+        evaluation = gradient.forward(batch)
+        gradient.backward(ppo_gradient(evaluation, batch, self.config))
+        norm = gradient.clip(self.config.max_gradient_norm)
         self.optimizer.step()
+        loss = ppo_loss(evaluation, batch, self.config)
         return MinibatchRecord(
             rows=rows,
-            total=loss.total.detach(),
-            policy=loss.policy.detach(),
-            value=loss.value.detach(),
-            approx_kl=(batch.log_probs_B - evaluation.log_probs_B.detach()).mean(),
+            total=loss.total,
+            policy=loss.policy,
+            value=loss.value,
+            approx_kl=(batch.log_probs_B - evaluation.log_probs_B).mean(),
             gradient_norm=norm,
-            logits=evaluation.logits_BN.detach(),
-            log_probs=evaluation.log_probs_B.detach(),
-            values=evaluation.values_B.detach(),
-            entropy=evaluation.entropy_B.detach(),
+            logits=evaluation.logits_BN,
+            log_probs=evaluation.log_probs_B,
+            values=evaluation.values_B,
+            entropy=evaluation.entropy_B,
         )

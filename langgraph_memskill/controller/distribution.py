@@ -39,7 +39,7 @@ class Draws(NamedTuple):
     is_drawn: Tensor
     """bool [B, K]."""
     drawn_before: Tensor
-    """Which candidates were gone before each draw, bool [B, K, N]."""
+    """Which candidates were gone before each draw, bool [B, K, N]; none where nothing was drawn."""
 
     def rows(self, selected: Tensor) -> "Draws":
         """The draws of some rows, int64 [M]; for choices with one leading dimension."""
@@ -174,9 +174,9 @@ def perturbed_top_k(logits: Tensor, noise: Tensor, k: int) -> Tensor:
 def joint_log_prob(logits: Tensor, chosen: Tensor) -> Tensor:
     """Log-probability of drawing these skills in this order without replacement (METHOD step 4).
 
-    The remaining mass after each draw is a log-sum-exp over the candidates not yet drawn, which is
-    exact also where subtracting probabilities from 1 would leave rounding noise. For one draw it is
-    the entry of the log-softmax.
+    Each draw is a log-softmax over the candidates not yet drawn, which is exact also where
+    subtracting probabilities from 1 would leave rounding noise. For one draw it is the entry of the
+    log-softmax.
 
     Args:
         logits: float [B, N].
@@ -203,14 +203,34 @@ def draws_of(chosen: Tensor, is_candidate: Tensor) -> Draws:
     """
     is_drawn, indices = _checked(is_candidate, chosen)
     one_hot = _one_hot(indices, is_drawn, is_candidate.shape[-1])
-    return Draws(indices, is_drawn, (one_hot.cumsum(dim=-2) - one_hot).bool())
+    drawn_before = (one_hot.cumsum(dim=-2) - one_hot).bool() & is_drawn.unsqueeze(-1)
+    return Draws(indices, is_drawn, drawn_before)
 
 
 def log_prob_of(logits: Tensor, draws: Draws) -> Tensor:
     """`joint_log_prob` of a choice that has been checked already; float [B]."""
-    remaining = logits.unsqueeze(-2).masked_fill(draws.drawn_before, -math.inf)
-    log_probs = logits.gather(-1, draws.indices) - torch.logsumexp(remaining, dim=-1)
-    return torch.where(draws.is_drawn, log_probs, 0).sum(dim=-1)
+    return log_prob_of_draws(log_probs_left(logits, draws), draws)
+
+
+def log_probs_left(logits: Tensor, draws: Draws) -> Tensor:
+    """Log-probabilities of the candidates that each draw could take.
+
+    Args:
+        logits: float [B, N].
+        draws: A checked choice.
+
+    Returns:
+        float [B, K, N]; -inf for padding and for what was drawn before. Where nothing was drawn
+        they mean nothing, but are no NaN.
+    """
+    left = logits.unsqueeze(-2).masked_fill(draws.drawn_before, -math.inf)
+    return torch.log_softmax(left, dim=-1)
+
+
+def log_prob_of_draws(log_probs: Tensor, draws: Draws) -> Tensor:
+    """The sum over a choice's draws, float [B], given `log_probs_left`."""
+    drawn = log_probs.gather(-1, draws.indices.unsqueeze(-1)).squeeze(-1)
+    return torch.where(draws.is_drawn, drawn, 0).sum(dim=-1)
 
 
 def entropy(logits: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from langgraph_memskill.controller.distribution import NewSkillBias
 from langgraph_memskill.controller.policy import SkillPolicy
 from langgraph_memskill.trainers.batches import RolloutBatch, make_batch
+from langgraph_memskill.trainers.gradients import PolicyGradient
 from langgraph_memskill.trainers.ppo import PPOConfig, PPOTrainer, evaluate, ppo_loss
 from langgraph_memskill.trainers.rollout import RolloutBuffer, RolloutStep, SkillOffer
 from langgraph_memskill.trainers.update_metrics import MinibatchRecord, StepMeans, step_means
@@ -184,8 +185,10 @@ class ReplayingTrainer(PPOTrainer):
     def epoch_order(self, num_steps: int) -> torch.Tensor:
         return torch.tensor(self.orders.pop(0))
 
-    def _minibatch(self, batch: RolloutBatch, rows: torch.Tensor) -> MinibatchRecord:
-        self.records.append(super()._minibatch(batch, rows))
+    def _minibatch(
+        self, batch: RolloutBatch, rows: torch.Tensor, gradient: PolicyGradient
+    ) -> MinibatchRecord:
+        self.records.append(super()._minibatch(batch, rows, gradient))
         return self.records[-1]
 
 
