@@ -13,7 +13,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore, GetOp, Item, Op
 
 from langgraph_memskill.errors import ConfigError
-from langgraph_memskill.namespaces import Namespace
+from langgraph_memskill.namespaces import Namespace, running_for
 from langgraph_memskill.records import (
     OUTDATED,
     ActionType,
@@ -119,8 +119,9 @@ class ConstructionRuns:
         state = _input(spans, namespace, episode_id)
         failures: list[Exception] = []
         stream = self.graph.stream(state, config, stream_mode=["custom", "values"])
-        for mode, chunk in _until_failure(stream, failures):
-            final = _consume(mode, chunk, final, on_step)
+        with running_for(namespace):
+            for mode, chunk in _until_failure(stream, failures):
+                final = _consume(mode, chunk, final, on_step)
         unread = _unread(spans, namespace, final, failures)
         with _or_raise(failures):
             self.pending.add(unread)
@@ -139,8 +140,9 @@ class ConstructionRuns:
         state = _input(spans, namespace, episode_id)
         failures: list[Exception] = []
         stream = self.graph.astream(state, config, stream_mode=["custom", "values"])
-        async for mode, chunk in _auntil_failure(stream, failures):
-            final = _consume(mode, chunk, final, on_step)
+        with running_for(namespace):
+            async for mode, chunk in _auntil_failure(stream, failures):
+                final = _consume(mode, chunk, final, on_step)
         unread = _unread(spans, namespace, final, failures)
         with _or_raise(failures):
             await self.pending.aadd(unread)

@@ -28,6 +28,7 @@ from langgraph_memskill.memory_folder import DEFAULT_PACKS, MemoryFolder, store_
 from langgraph_memskill.memory_lifetimes import refuse_two_lifetimes
 from langgraph_memskill.middleware import MemSkillMiddleware
 from langgraph_memskill.models import load_model, model_name
+from langgraph_memskill.namespaces import running_for
 from langgraph_memskill.nodes.retrieve import DEFAULT_NAMESPACE
 from langgraph_memskill.nodes.split import number_spans
 from langgraph_memskill.prompts import AnswerStyle
@@ -300,8 +301,9 @@ class MemSkillMemory(BackgroundRemembering, StoredMemories):
             ConfigError: If the question is blank.
             ModelCallError: If the model cannot be called.
         """
-        asked = ask(question, self.namespace_for(user_id, scope), style, date)
-        return answer_of(self._answering.invoke(asked))
+        namespace = self.namespace_for(user_id, scope)
+        with running_for(namespace):
+            return answer_of(self._answering.invoke(ask(question, namespace, style, date)))
 
     async def aanswer(
         self,
@@ -313,8 +315,9 @@ class MemSkillMemory(BackgroundRemembering, StoredMemories):
         date: str | None = None,
     ) -> Answer:
         """Like `answer`, without blocking the event loop."""
-        asked = ask(question, self.namespace_for(user_id, scope), style, date)
-        return answer_of(await self._answering.ainvoke(asked))
+        namespace = self.namespace_for(user_id, scope)
+        with running_for(namespace):
+            return answer_of(await self._answering.ainvoke(ask(question, namespace, style, date)))
 
     def failed(self, *, user_id: str | int | None = None) -> list[FailedSpan]:
         """The spans that wait for `retry_failed` or for the background writer, oldest first."""

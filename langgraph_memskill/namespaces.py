@@ -2,7 +2,9 @@
 
 import re
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 from urllib.parse import quote
 
@@ -17,6 +19,10 @@ INTERNAL_LABEL = "memskill"
 """First label of what we keep beside the memories (pending spans, tombstones, feedback)."""
 
 _RESERVED_FIRST_LABELS = ("langgraph", INTERNAL_LABEL)
+
+
+_CHOSEN: ContextVar[Namespace | None] = ContextVar("memskill_namespace", default=None)
+"""The namespace that this process's own code runs a graph for."""
 
 
 def encode_label(value: object) -> str:
@@ -90,8 +96,8 @@ class NamespaceTemplate:
     ) -> Namespace:
         """Fill the placeholders.
 
-        A value is looked for in this order: the arguments, the runtime context, the LangGraph
-        server's authenticated user (for `user_id`), the run's `configurable`.
+        A value is looked for in this order: the arguments, the LangGraph server's authenticated
+        user (for `user_id`), the runtime context, the run's `configurable`.
 
         Args:
             user_id: Value of `{user_id}`.
@@ -102,7 +108,8 @@ class NamespaceTemplate:
             The namespace, every label encoded by `encode_label` where a value went in.
 
         Raises:
-            NamespaceError: If a placeholder has no value; the message names it.
+            NamespaceError: If a placeholder has no value; the message names it. If the context
+                names another user than the one who is logged in.
         """
         known = dict(scope or {})
         if user_id is not None:
@@ -112,6 +119,26 @@ class NamespaceTemplate:
         if namespace[0] in _RESERVED_FIRST_LABELS:
             # A user may well be called "langgraph"; escape one letter instead of refusing him.
             namespace = (f"%{ord(namespace[0][0]):02X}{namespace[0][1:]}", *namespace[1:])
+        return namespace
+
+    def of_run(self, named: Sequence[str] | None, runtime: Runtime[Any]) -> Namespace:
+        """The namespace that a graph's state names, or else the template filled in from the run.
+
+        A state can be written by a client of a LangGraph server, so it may not name what is not
+        the user's who is logged in. Code of this process may (`running_for`).
+
+        Raises:
+            NamespaceError: If a client names somebody else's namespace, or as `resolve`.
+        """
+        if not named:
+            return self.resolve(runtime=runtime)
+        namespace = tuple(named)
+        is_foreign = _logged_in(runtime) is not None and namespace != _CHOSEN.get()
+        if is_foreign and namespace != self.resolve(runtime=runtime):
+            raise NamespaceError(
+                f"namespace={list(namespace)!r} is not that of the user who is logged in to this "
+                f"server: leave it out of the graph's input"
+            )
         return namespace
 
     def _value(
@@ -130,6 +157,16 @@ class NamespaceTemplate:
 def internal_namespace(kind: str) -> Namespace:
     """The namespace for one kind of record that we keep beside all memories."""
     return (INTERNAL_LABEL, kind)
+
+
+@contextmanager
+def running_for(namespace: Namespace) -> Iterator[None]:
+    """Run a graph for a namespace that this process's code has chosen, whoever is logged in."""
+    token = _CHOSEN.set(namespace)
+    try:
+        yield
+    finally:
+        _CHOSEN.reset(token)
 
 
 def _placeholders(label: str) -> list[str]:
@@ -156,9 +193,21 @@ def _from_runtime(name: str, runtime: Runtime[Any] | None) -> object:
     context = runtime.context
     # A context is the application's own class (dataclass, pydantic model) or a mapping.
     value = context.get(name) if isinstance(context, Mapping) else getattr(context, name, None)
-    if value is None and name == "user_id" and runtime.server_info and runtime.server_info.user:
-        return runtime.server_info.user.identity
-    return value
+    user_id = _logged_in(runtime) if name == "user_id" else None
+    if user_id is None:
+        return value
+    # The context comes from the client, who may only ever name himself.
+    if value is not None and str(value) != user_id:
+        raise NamespaceError(
+            f"the context's user_id={value!r} is not the user who is logged in to this server: "
+            f"leave it out of the context"
+        )
+    return user_id
+
+
+def _logged_in(runtime: Runtime[Any]) -> str | None:
+    user = runtime.server_info.user if runtime.server_info else None
+    return user.identity if user is not None and user.is_authenticated else None
 
 
 def _from_config(name: str) -> object:
@@ -166,7 +215,9 @@ def _from_config(name: str) -> object:
         config = get_config()
     except RuntimeError:
         return None  # called outside of a graph run
-    return config.get("configurable", {}).get(name)
+    value = config.get("configurable", {}).get(name)
+    # A LangGraph server where nobody logs in puts a blank user_id there.
+    return None if value == "" else value
 
 
 def current_runtime() -> Runtime[Any] | None:

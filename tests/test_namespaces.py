@@ -12,7 +12,12 @@ from langgraph.store.base import InvalidNamespaceError
 from langgraph.store.memory import InMemoryStore
 
 from langgraph_memskill.errors import NamespaceError
-from langgraph_memskill.namespaces import NamespaceTemplate, current_runtime, encode_label
+from langgraph_memskill.namespaces import (
+    NamespaceTemplate,
+    current_runtime,
+    encode_label,
+    running_for,
+)
 
 TEMPLATE = NamespaceTemplate(("memories", "{user_id}"))
 
@@ -113,8 +118,9 @@ def test_the_user_is_found_in_the_context_then_in_the_config() -> None:
     found = graph.invoke({}, config, context=Context("from context"))
     assert found["namespace"] == ("memories", "from%20context")
     assert graph.invoke({}, config, context=Context())["namespace"][1] == "from%20config"
-    with pytest.raises(NamespaceError, match="user_id"):
-        graph.invoke({})
+    for nobody in ({}, {"configurable": {"user_id": ""}}):
+        with pytest.raises(NamespaceError, match="needs a value for 'user_id'"):
+            graph.invoke({}, nobody)
 
 
 def test_the_user_is_found_in_async_runs_and_in_mappings() -> None:
@@ -123,11 +129,48 @@ def test_the_user_is_found_in_async_runs_and_in_mappings() -> None:
     assert TEMPLATE.resolve(runtime=Runtime(context={"user_id": 5})) == ("memories", "5")
 
 
-def test_the_servers_user_is_taken_if_the_context_names_none() -> None:
-    class User:
-        identity = "server-user"
+class LoggedIn:
+    identity = "ann"
+    is_authenticated = True
 
-    info = ServerInfo(assistant_id="a", graph_id="g", user=User())
-    runtime = Runtime(context=None, server_info=info)
-    assert TEMPLATE.resolve(runtime=runtime) == ("memories", "server-user")
+
+def _on_server(context: object, user: object) -> Runtime[Any]:
+    return Runtime(context=context, server_info=ServerInfo("a", "g", user))  # type: ignore[arg-type]
+
+
+def test_the_servers_user_is_taken_if_the_context_names_none() -> None:
+    runtime = _on_server(None, LoggedIn())
+    assert TEMPLATE.resolve(runtime=runtime) == ("memories", "ann")
     assert TEMPLATE.resolve(runtime=runtime, user_id="u") == ("memories", "u")
+
+
+def test_a_client_who_is_logged_in_may_only_name_himself() -> None:
+    assert TEMPLATE.resolve(runtime=_on_server(Context("ann"), LoggedIn())) == ("memories", "ann")
+    with pytest.raises(NamespaceError, match="user_id='bob' is not the user who is logged in"):
+        TEMPLATE.resolve(runtime=_on_server(Context("bob"), LoggedIn()))
+
+
+def test_the_context_counts_on_a_server_where_nobody_logs_in() -> None:
+    class Anybody:
+        identity = ""
+        is_authenticated = False
+
+    assert TEMPLATE.resolve(runtime=_on_server(Context("bob"), Anybody())) == ("memories", "bob")
+
+
+def test_a_graphs_input_may_only_name_the_namespace_of_who_is_logged_in() -> None:
+    ann = _on_server(None, LoggedIn())
+    assert TEMPLATE.of_run(None, ann) == ("memories", "ann")
+    assert TEMPLATE.of_run(["memories", "ann"], ann) == ("memories", "ann")
+    with pytest.raises(NamespaceError, match=r"\['memories', 'bob'\] is not that of the user"):
+        TEMPLATE.of_run(["memories", "bob"], ann)
+
+
+def test_code_of_the_process_may_name_any_namespace() -> None:
+    ann = _on_server(None, LoggedIn())
+    with running_for(("memories", "team")):
+        assert TEMPLATE.of_run(["memories", "team"], ann) == ("memories", "team")
+        with pytest.raises(NamespaceError):
+            TEMPLATE.of_run(["memories", "bob"], ann)
+    with pytest.raises(NamespaceError):
+        TEMPLATE.of_run(["memories", "team"], ann)

@@ -114,10 +114,14 @@ def namespace_of(
     template: NamespaceTemplate,
     runtime: Runtime[Any],
 ) -> Namespace:
-    """The namespace that the state names, or else the template filled in from the run."""
+    """The namespace that the state names, or else the template filled in from the run.
+
+    Raises:
+        NamespaceError: As `NamespaceTemplate.of_run`.
+    """
     episode = cast(Document, state).get("episode") or {}
     named = state.get("namespace") or episode.get("namespace")
-    return tuple(named) if named else template.resolve(runtime=runtime)
+    return template.of_run(named, runtime)
 
 
 def _update(found: list[list[Memory]], candidates: list[Candidates]) -> dict[str, Any]:

@@ -43,13 +43,12 @@ class SplitNode(Node[ConstructionState]):
 
         Raises:
             ConfigError: If the state holds none of the three inputs.
-            NamespaceError: If the namespace cannot be resolved.
+            NamespaceError: If the namespace cannot be resolved, or is not the user's.
         """
         episode_id = state.get("episode_id") or uuid.uuid4().hex
-        named = state.get("namespace")
         episode = Episode(
             id=episode_id,
-            namespace=tuple(named) if named else self._template.resolve(runtime=runtime),
+            namespace=self._template.of_run(state.get("namespace"), runtime),
             spans=tuple(number_spans(self._spans(state), episode_id)),
         )
         return {"episode": dump(episode), "cursor": 0} | dict.fromkeys(_SET_BACK)

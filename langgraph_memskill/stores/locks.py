@@ -81,10 +81,11 @@ class NamespaceLocks:
         Returns:
             What gives it back, to be called once, from any thread.
         """
-        entry, file = self._get(namespace), self._file(namespace)
+        entry = self._get(namespace)
         while not entry.lock.acquire(blocking=False):
             await asyncio.sleep(_POLL_S)
         try:
+            file = await asyncio.to_thread(self._file, namespace)
             if file is not None:
                 await _aacquire_file(file)
         except BaseException:
@@ -116,16 +117,35 @@ class NamespaceLocks:
 async def _aacquire_file(file: FileLock) -> None:
     clock = asyncio.get_running_loop()
     deadline = clock.time() + _FILE_WAIT_S
-    while True:
-        with _readable_errors(file):
-            try:
-                file.acquire(blocking=False)
-            except Timeout:
-                if clock.time() >= deadline:
-                    raise
-            else:
-                return
-        await asyncio.sleep(_FILE_POLL_S)
+    with _readable_errors(file):
+        while not await _atry(file):
+            if clock.time() >= deadline:
+                raise Timeout(file.lock_file)
+            await asyncio.sleep(_FILE_POLL_S)
+
+
+async def _atry(file: FileLock) -> bool:
+    """Try to lock the file in a worker thread; whether it is locked now."""
+    attempt = asyncio.ensure_future(asyncio.to_thread(_try, file))
+    try:
+        return await asyncio.shield(attempt)
+    except asyncio.CancelledError:
+        # The thread cannot be stopped; what it still gets, nobody is there to give back.
+        attempt.add_done_callback(lambda done: _give_back(file, done))
+        raise
+
+
+def _try(file: FileLock) -> bool:
+    try:
+        file.acquire(blocking=False)
+    except Timeout:
+        return False
+    return True
+
+
+def _give_back(file: FileLock, attempt: "asyncio.Future[bool]") -> None:
+    if not attempt.cancelled() and attempt.exception() is None and attempt.result():
+        file.release()
 
 
 @contextmanager
