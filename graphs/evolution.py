@@ -88,7 +88,7 @@ def build_evolution_graph(
     builder.add_node("check", CheckNode(parts.encoder))
     builder.add_node("approve", ApproveNode(parts.encoder))
     builder.add_node("gate", GateNode(parts.encoder, parts.gate))
-    builder.add_node("apply", ApplyNode(parts.place, parts.encoder, parts.designer.name))
+    builder.add_node("apply", ApplyNode(parts.place, parts.encoder))
     builder.add_node("snapshot", SnapshotNode(parts.keep))
     builder.add_edge(START, "collect")
     builder.add_conditional_edges("collect", _choose_or_propose, ["cluster", "propose", END])

@@ -20,10 +20,12 @@ from langgraph_memskill.construction_runs import ConstructionRuns, OnStep
 from langgraph_memskill.controller.files import make_selector
 from langgraph_memskill.controller.selectors import Selector
 from langgraph_memskill.embedding import TextEncoder, load_encoder
+from langgraph_memskill.evolution.files import EvolutionFiles
 from langgraph_memskill.graphs.answering import answer_of, ask, build_answering_graph
 from langgraph_memskill.graphs.construction import ConstructionParts, build_construction_graph
 from langgraph_memskill.input import Rememberable, spans_of
 from langgraph_memskill.memory_background import BackgroundRemembering
+from langgraph_memskill.memory_evolution import MemoryEvolution
 from langgraph_memskill.memory_folder import DEFAULT_PACKS, MemoryFolder, store_index
 from langgraph_memskill.memory_lifetimes import refuse_two_lifetimes
 from langgraph_memskill.middleware import MemSkillMiddleware
@@ -44,7 +46,7 @@ from langgraph_memskill.traces.recording import TraceRecorder, make_recorder
 from langgraph_memskill.traces.rewards import RewardRecorder
 
 
-class MemSkillMemory(BackgroundRemembering, StoredMemories):
+class MemSkillMemory(BackgroundRemembering, MemoryEvolution, StoredMemories):
     """A long-term memory that an agent, a graph or a plain program can use.
 
     Every operation has an async twin with an "a" in front, which never blocks the event loop.
@@ -148,9 +150,9 @@ class MemSkillMemory(BackgroundRemembering, StoredMemories):
         """Open the memory in a folder, or make a new one there.
 
         The folder holds chroma/ (the memories), changes.db (the log of all their changes), skills/
-        (one SKILL.md a skill, to be read and edited), controller/ (a trained controller, if there
-        is one), traces/ (if runs are recorded) and memory.json. What a crash left half done is
-        brought to its end.
+        (one SKILL.md a skill, to be read and edited), evolution/ (hard cases), controller/ (a
+        trained controller, if there is one), traces/ (if runs are recorded) and memory.json. What a
+        crash left half done is brought to its end.
 
         Args:
             folder: Where; it is created if it is not there.
@@ -195,6 +197,8 @@ class MemSkillMemory(BackgroundRemembering, StoredMemories):
             traces=traces,
         )
         memory._owns_store = memory._owns_log = True
+        memory._skill_versions = paths.skill_versions
+        memory._evolution = EvolutionFiles(paths.evolution)
         memory._start_sweeping()
         if memory._rewards is None:
             # Rewards may be for what an earlier session, or another process, has recorded.

@@ -10,6 +10,7 @@ from langgraph.store.base import BaseStore
 
 from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.errors import ConfigError, MemoryNotFoundError, UndoError
+from langgraph_memskill.evolution.files import EvolutionFiles
 from langgraph_memskill.namespaces import Namespace, NamespaceTemplate
 from langgraph_memskill.records import Change, Memory, MemoryVersion
 from langgraph_memskill.stores.applying import MemoryWriter
@@ -36,6 +37,7 @@ class MemoryChanges(ABC):
     _writer: MemoryWriter
     _search: MemorySearch
     _rewards: RewardRecorder | None
+    _evolution: EvolutionFiles
 
     @property
     def change_log(self) -> ChangeLog:
@@ -150,7 +152,8 @@ class MemoryChanges(ABC):
         """Remove a memory with all its versions, bytes included; it cannot be undone.
 
         Gone are the item, its tombstone, its texts in the change log (the entries stay, without
-        texts), its texts in the folder's traces, and the queued spans that it was made from. In a
+        texts), its texts in the folder's traces and hard cases, the queued spans that it was made
+        from, and evolutions of the skills that are not at their end and show it. In a
         memory's folder the files are rewritten, so that the text is in none of them. What the text
         was copied into elsewhere (a checkpointer, a server, a backup) is not reached.
 
@@ -163,7 +166,7 @@ class MemoryChanges(ABC):
             namespace = logged[-1].namespace
         else:
             namespace = self._find(memory_id, user_id, deleted=True).namespace
-        self._purge_traces([memory_id])
+        self._purge_copies([memory_id])
         Purger(self._writer).purge(namespace, [memory_id])
 
     async def apurge(self, memory_id: str, *, user_id: str | int | None = None) -> None:
@@ -174,13 +177,13 @@ class MemoryChanges(ABC):
             namespace = logged[-1].namespace
         else:
             namespace = (await self._afind(memory_id, user_id, deleted=True)).namespace
-        await asyncio.to_thread(self._purge_traces, [memory_id])
+        await asyncio.to_thread(self._purge_copies, [memory_id])
         await Purger(self._writer).apurge(namespace, [memory_id])
 
     def purge_user(
         self, user_id: str | int | None = None, *, scope: Mapping[str, object] | None = None
     ) -> int:
-        """Purge all memories of a user, and everything that is queued for him.
+        """Purge all memories of a user, his hard cases, and everything that is queued for him.
 
         Traces with texts lose those of the steps that wrote the memories; they do not tell whose
         the other steps are.
@@ -196,7 +199,7 @@ class MemoryChanges(ABC):
         """
         namespace = self.namespace_for(user_id, scope)
         ids = self._logged_ids(namespace) + self._unlogged_ids(namespace)
-        self._purge_traces(ids)
+        self._purge_copies(ids, namespace)
         Purger(self._writer).purge(namespace, ids, all_spans=True)
         return len(ids)
 
@@ -207,14 +210,15 @@ class MemoryChanges(ABC):
         namespace = self.namespace_for(user_id, scope)
         ids = await asyncio.to_thread(self._logged_ids, namespace)
         ids += await self._aunlogged_ids(namespace)
-        await asyncio.to_thread(self._purge_traces, ids)
+        await asyncio.to_thread(self._purge_copies, ids, namespace)
         await Purger(self._writer).apurge(namespace, ids, all_spans=True)
         return len(ids)
 
-    def _purge_traces(self, ids: Sequence[str]) -> None:
-        """First of all, so that a memory whose traces cannot be cleaned can be purged again."""
+    def _purge_copies(self, ids: Sequence[str], user: Namespace | None = None) -> None:
+        """First of all, so that a memory whose copies cannot be cleaned can be purged again."""
         if self._rewards is not None:
             self._rewards.purge(ids)
+        self._evolution.purge(ids, user)
 
     @abstractmethod
     def namespace_for(

@@ -1,9 +1,20 @@
 """What an application says of how well episodes served."""
 
 import asyncio
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from langgraph.store.base import BaseStore
 
+from langgraph_memskill.errors import ConfigError
+from langgraph_memskill.evolution.diagnosis import case_memories
+from langgraph_memskill.evolution.files import EvolutionFiles
+from langgraph_memskill.evolution.records import CaseOrigin, HardCase, Metric
+from langgraph_memskill.namespaces import Namespace
+from langgraph_memskill.records import Change, Memory
+from langgraph_memskill.search.hybrid import HybridSearch
 from langgraph_memskill.stores.feedback import (
     Feedback,
     aread_feedback,
@@ -13,40 +24,82 @@ from langgraph_memskill.stores.feedback import (
 )
 from langgraph_memskill.traces.rewards import RewardRecorder
 
+_SUCCESS = 0.5
+"""Reward from which a question counts as answered."""
 
-class MemoryFeedback:
+
+class MemoryFeedback(ABC):
     """The part of `StoredMemories` that takes rewards."""
 
     store: BaseStore
     _rewards: RewardRecorder | None
+    _evolution: EvolutionFiles
+    _hybrid: HybridSearch
+    _top_k: int
 
-    def feedback(self, episode_id: str, reward: float) -> Feedback:
+    def feedback(
+        self,
+        episode_id: str,
+        reward: float,
+        *,
+        question: str | None = None,
+        expected: str | None = None,
+        answer: str | None = None,
+        user_id: str | int | None = None,
+        scope: Mapping[str, object] | None = None,
+    ) -> Feedback:
         """Record how well an episode (a `remember` call) served; training uses it.
 
-        If the episode's run was recorded, the reward is appended to its traces, too.
+        If the episode's run was recorded, the reward is appended to its traces, too. With a
+        question it also tells what the memories did not help with: below a reward of 0.5 the
+        question becomes a hard case, from which skills evolve; otherwise it is none any more.
 
         Args:
             episode_id: The id that `remember` returned.
             reward: Any finite number; benchmarks use [0, 1]. Of several the latest holds.
+            question: What was asked of the memories.
+            expected: The right answer.
+            answer: The answer that was given.
+            user_id: Whose memories were asked; None takes those that the episode wrote to.
+            scope: Values of the namespace's other placeholders.
 
         Raises:
-            ConfigError: If the id is blank or the reward is not finite.
+            ConfigError: If the id is blank, the reward is not finite, the question is blank, or
+                there is an answer without a question.
+            EvolutionError: If the case cannot be kept.
         """
         feedback = make_feedback(episode_id, reward)
+        asked = _checked_question(question, expected, answer)
         self.store.batch([put_feedback(feedback)])
         self._record(feedback)
+        if asked is not None:
+            namespace = self._asked_namespace(feedback, user_id, scope)
+            found = self._hybrid.search(namespace, asked, self._top_k) if namespace else []
+            self._learn(_case(feedback, asked, expected, answer, namespace, found))
         return feedback
 
-    async def afeedback(self, episode_id: str, reward: float) -> Feedback:
+    async def afeedback(
+        self,
+        episode_id: str,
+        reward: float,
+        *,
+        question: str | None = None,
+        expected: str | None = None,
+        answer: str | None = None,
+        user_id: str | int | None = None,
+        scope: Mapping[str, object] | None = None,
+    ) -> Feedback:
         """Like `feedback`, without blocking the event loop."""
         feedback = make_feedback(episode_id, reward)
+        asked = _checked_question(question, expected, answer)
         await self.store.abatch([put_feedback(feedback)])
         await asyncio.to_thread(self._record, feedback)
+        if asked is not None:
+            namespace = await asyncio.to_thread(self._asked_namespace, feedback, user_id, scope)
+            found = await self._hybrid.asearch(namespace, asked, self._top_k) if namespace else []
+            case = _case(feedback, asked, expected, answer, namespace, found)
+            await asyncio.to_thread(self._learn, case)
         return feedback
-
-    def _record(self, feedback: Feedback) -> None:
-        if self._rewards is not None:
-            self._rewards.reward(feedback)
 
     def recorded_feedback(self, episode_id: str | None = None) -> list[Feedback]:
         """The recorded rewards of an episode, or all, oldest first."""
@@ -55,3 +108,94 @@ class MemoryFeedback:
     async def arecorded_feedback(self, episode_id: str | None = None) -> list[Feedback]:
         """Like `recorded_feedback`, without blocking the event loop."""
         return await aread_feedback(self.store, episode_id)
+
+    def hard_cases(
+        self, *, user_id: str | int | None = None, scope: Mapping[str, object] | None = None
+    ) -> list[HardCase]:
+        """The questions that the memories did not help with, of one user or of all."""
+        cases = self._evolution.pool.cases()
+        if user_id is None and scope is None:
+            return cases
+        namespace = self.namespace_for(user_id, scope)
+        return [case for case in cases if case.namespace == namespace]
+
+    async def ahard_cases(
+        self, *, user_id: str | int | None = None, scope: Mapping[str, object] | None = None
+    ) -> list[HardCase]:
+        """Like `hard_cases`, without blocking the event loop."""
+        return await asyncio.to_thread(lambda: self.hard_cases(user_id=user_id, scope=scope))
+
+    def _record(self, feedback: Feedback) -> None:
+        if self._rewards is not None:
+            self._rewards.reward(feedback)
+
+    def _learn(self, case: HardCase) -> None:
+        pool = self._evolution.pool
+        if case.score >= _SUCCESS:
+            pool.resolve([case.key])
+        else:
+            pool.add(replace(case, epoch=pool.epoch))
+
+    def _asked_namespace(
+        self,
+        feedback: Feedback,
+        user_id: str | int | None,
+        scope: Mapping[str, object] | None,
+    ) -> Namespace:
+        """Whose memories were asked; () if nobody says and the episode wrote nothing."""
+        if user_id is not None or scope is not None:
+            return self.namespace_for(user_id, scope)
+        written = self._entries(None, run_id=feedback.episode_id)
+        return written[-1].namespace if written else ()
+
+    @abstractmethod
+    def namespace_for(
+        self, user_id: str | int | None = None, scope: Mapping[str, object] | None = None
+    ) -> Namespace:
+        """The namespace of a user's memories."""
+
+    @abstractmethod
+    def _entries(
+        self,
+        places: Sequence[Namespace] | None,
+        *,
+        memory_id: str | None = None,
+        run_id: str | None = None,
+        change_id: str | None = None,
+    ) -> list[Change]:
+        """Read the change log."""
+
+
+def _checked_question(question: str | None, expected: str | None, answer: str | None) -> str | None:
+    if question is None:
+        if expected is not None or answer is not None:
+            raise ConfigError("expected and answer belong to a question: give question=, too")
+        return None
+    if not isinstance(question, str) or not question.strip():
+        raise ConfigError(f"question={question!r} must be what was asked of the memories")
+    return question.strip()
+
+
+def _case(
+    feedback: Feedback,
+    question: str,
+    expected: str | None,
+    answer: str | None,
+    namespace: Namespace,
+    found: Sequence[Memory],
+) -> HardCase:
+    # The same question of two users is two cases, and the id tells nothing of either.
+    identity = "\n".join([*namespace, question.lower()])
+    return HardCase(
+        id=hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:16],
+        question=question,
+        expected=expected,
+        prediction=answer or "",
+        score=min(max(feedback.reward, 0.0), 1.0),
+        metric=Metric.REWARD,
+        memories=case_memories(found),
+        namespace=namespace,
+        episode_id=feedback.episode_id,
+        origin=CaseOrigin.FEEDBACK,
+        at=feedback.at,
+    )

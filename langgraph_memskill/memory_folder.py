@@ -103,6 +103,11 @@ class MemoryFolder:
         return self.root / "traces"
 
     @property
+    def evolution(self) -> Path:
+        """The hard cases, and evolutions of the skills that are not at their end."""
+        return self.root / "evolution"
+
+    @property
     def settings(self) -> Path:
         """Format version and embedding model of the folder."""
         return self.root / _SETTINGS_FILE

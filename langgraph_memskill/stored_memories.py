@@ -12,6 +12,7 @@ from langgraph.store.base import BaseStore, GetOp, Item, Op
 from langgraph_memskill.direct_changes import forgetting, forgotten, saved, saving
 from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.errors import ConfigError, MemoryNotFoundError
+from langgraph_memskill.evolution.files import EvolutionFiles
 from langgraph_memskill.memory_changes import MemoryChanges
 from langgraph_memskill.memory_checks import MemoryChecks
 from langgraph_memskill.memory_feedback import MemoryFeedback
@@ -74,6 +75,7 @@ class StoredMemories(
         owns_store: bool = False,
         change_log: ChangeLog | str | Path | None = None,
         rewards: RewardRecorder | None = None,
+        evolution: EvolutionFiles | None = None,
     ) -> None:
         """Work on a store.
 
@@ -87,8 +89,10 @@ class StoredMemories(
             change_log: The store's change log, or the file that it is in; None keeps one in memory
                 for as long as the store object lives.
             rewards: Where rewards go besides the store; None is nowhere.
+            evolution: Where hard cases are kept; None keeps them in this process.
         """
         self._rewards = rewards
+        self._evolution = EvolutionFiles() if evolution is None else evolution
         self.store = store
         self._owns_store = owns_store
         self.encoder = encoder
@@ -291,6 +295,7 @@ class StoredMemories(
             self.store.close()
         if self._owns_log:
             self.change_log.close()
+        self._evolution.close()
 
     async def aclose(self) -> None:
         """Like `close`, without blocking the event loop."""

@@ -202,6 +202,7 @@ def open_for_reading(folder: Path) -> "Iterator[StoredMemories]":
 
 @contextmanager
 def _open_store(folder: Path, encoder: "TextEncoder") -> "Iterator[StoredMemories]":
+    from langgraph_memskill.evolution.files import EvolutionFiles
     from langgraph_memskill.memory_folder import MemoryFolder
     from langgraph_memskill.nodes.retrieve import DEFAULT_NAMESPACE
     from langgraph_memskill.settings import Settings
@@ -219,6 +220,7 @@ def _open_store(folder: Path, encoder: "TextEncoder") -> "Iterator[StoredMemorie
             Settings().top_k,
             change_log=log,
             rewards=RewardRecorder(paths.traces),
+            evolution=EvolutionFiles(paths.evolution),
         )
 
 

@@ -55,11 +55,12 @@ class Reply(Generic[ReplyT]):
 class Designer:
     """A chat model that is asked until its reply can be read, within limits."""
 
-    def __init__(self, model: BaseChatModel, *, pause_s: float = 0.5) -> None:
+    def __init__(self, model: BaseChatModel | None, *, pause_s: float = 0.5) -> None:
         """Take a model.
 
         Args:
-            model: Any chat model that can write.
+            model: Any chat model that can write; None for an evolution that only waits to be
+                decided, in which asking is an error.
             pause_s: Seconds before a failed call is repeated, doubled each time.
 
         Raises:
@@ -73,8 +74,8 @@ class Designer:
                 "of its own. Name a language model, such as model='openai:gpt-4.1-mini' "
                 "(memskill evolve --model openai:gpt-4.1-mini)"
             )
-        self.model = model
-        self.name = model_name(model)
+        self._model = model
+        self.name = "" if model is None else model_name(model)
         self._pause_s = pause_s
         self._without_structure: set[type[BaseModel]] = set()
 
@@ -90,7 +91,7 @@ class Designer:
         """
         dialogue = _Dialogue(request, self._structured(request.schema))
         for attempt in range(attempts):
-            caller, prompt = dialogue.next_call(self.model)
+            caller, prompt = dialogue.next_call(self._named())
             try:
                 answer = caller.invoke(prompt, _CONFIG)
             except GraphBubbleUp:
@@ -107,7 +108,7 @@ class Designer:
         """Like `ask`, without blocking the event loop."""
         dialogue = _Dialogue(request, self._structured(request.schema))
         for attempt in range(attempts):
-            caller, prompt = dialogue.next_call(self.model)
+            caller, prompt = dialogue.next_call(self._named())
             try:
                 answer = await caller.ainvoke(prompt, _CONFIG)
             except GraphBubbleUp:
@@ -120,11 +121,18 @@ class Designer:
                     break
         return dialogue.reply()
 
+    def _named(self) -> BaseChatModel:
+        if self._model is None:
+            raise ConfigError(
+                "the evolution has to ask its designer: name a language model (--model)"
+            )
+        return self._model
+
     def _structured(self, schema: type[BaseModel]) -> Runnable[Any, Any] | None:
         if schema in self._without_structure:
             return None
         try:
-            return self.model.with_structured_output(schema, include_raw=True)
+            return self._named().with_structured_output(schema, include_raw=True)
         except (NotImplementedError, TypeError, ValueError):
             return None
 

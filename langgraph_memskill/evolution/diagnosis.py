@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Protocol
 
 from langgraph_memskill.evolution.records import (
@@ -19,7 +19,7 @@ from langgraph_memskill.stop_words import STOP_WORDS
 _ANSWER_SHARE = 0.75
 """Share of the answer's words that a memory must have to hold the answer."""
 _MATTER_SHARE = 0.5
-"""Share of the question's words that a memory must have to be about its matter."""
+"""Share of the question's words of which a memory must have more to be about its matter."""
 _NO_ANSWER = frozenset({"yes", "no", "true", "false", "none", "unknown"})
 _MAX_NAMED = 3
 
@@ -128,7 +128,7 @@ class _Look:
         return self.is_from_source(memory) or bool(words & self.question_words)
 
     def is_about(self, memory: Memory) -> bool:
-        return _share(self.question_words, self._words(memory)) >= _MATTER_SHARE
+        return _share(self.question_words, self._words(memory)) > _MATTER_SHARE
 
     def was_shown(self, memory: Memory) -> bool:
         return memory.id in self._shown or memory.content in self._shown_texts
@@ -139,6 +139,7 @@ class _Look:
         return stems(f"{memory.content} {dates}")
 
 
+@lru_cache(maxsize=50_000)
 def stems(text: str) -> frozenset[str]:
     """The content words of a text as stems, so that "moved" is "move"."""
     words = re.findall(r"[^\W_]+", text.casefold())
@@ -152,6 +153,7 @@ def _stemmer() -> Any:
     return PorterStemmer()
 
 
+@lru_cache(maxsize=50_000)
 def _stem(word: str) -> str:
     return str(_stemmer().stem(word))
 

@@ -68,13 +68,14 @@ def evolve_bank(
     parts = _parts(bank, model, encoder, evidence)
     start = start_of(
         cases,
+        designer=parts.designer.name,
         settings=settings,
         failed_attempts=failed_attempts,
         feedback=feedback,
         analysis=analysis,
     )
     final = build_evolution_graph(parts, checkpointer=False).invoke(start)
-    return result_of(final, parts.designer.name)
+    return result_of(final)
 
 
 async def aevolve_bank(
@@ -93,18 +94,20 @@ async def aevolve_bank(
     parts = _parts(bank, model, encoder, evidence)
     start = start_of(
         cases,
+        designer=parts.designer.name,
         settings=settings,
         failed_attempts=failed_attempts,
         feedback=feedback,
         analysis=analysis,
     )
     final = await build_evolution_graph(parts, checkpointer=False).ainvoke(start)
-    return result_of(final, parts.designer.name)
+    return result_of(final)
 
 
 def start_of(
     cases: Sequence[HardCase] | None = None,
     *,
+    designer: str,
     settings: EvolutionSettings = _DEFAULTS,
     failed_attempts: Sequence[FailedAttempt] = (),
     feedback: StageFeedback | None = None,
@@ -116,6 +119,7 @@ def start_of(
 
     Args:
         cases: None asks the graph's source.
+        designer: Name of the designer's model.
         settings: Numbers of the evolution.
         failed_attempts: Changes that made nothing better.
         feedback: What the last evolution was worth.
@@ -125,6 +129,7 @@ def start_of(
     """
     start: EvolutionState = {
         "id": evolution_id or uuid.uuid4().hex,
+        "designer": designer,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "settings": dump(settings),
         "approve": approve,
@@ -141,13 +146,8 @@ def start_of(
     return start
 
 
-def result_of(final: EvolutionState | dict[str, Any], designer: str) -> EvolutionResult:
-    """Read the result from the graph's final, or present, state.
-
-    Args:
-        final: A state whose bank is collected.
-        designer: Name of the designer's model.
-    """
+def result_of(final: EvolutionState | dict[str, Any]) -> EvolutionResult:
+    """Read the result from the graph's final, or present, state, whose bank is collected."""
     before = bank_of(final["bank"])
     status = EvolutionStatus(final.get("status") or EvolutionStatus.WAITING)
     is_made = status is EvolutionStatus.APPLIED
@@ -161,7 +161,7 @@ def result_of(final: EvolutionState | dict[str, Any], designer: str) -> Evolutio
         rejected=tuple(load_all(RejectedChange, final.get("rejected") or [])),
         analysis=cached_analysis(final),  # type: ignore[arg-type]  # what LangGraph returns is a dict
         reason=final.get("reason") or "",
-        model=designer,
+        model=final["designer"],
         usage=load(Usage, final.get("usage") or {}),
         version=final.get("version"),
     )

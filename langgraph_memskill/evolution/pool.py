@@ -44,16 +44,15 @@ class HardCasePool:
         window_epochs: int = WINDOW_EPOCHS,
         size: int = POOL_SIZE,
     ) -> None:
-        """Open a pool.
+        """Name a pool; its file is opened when it is first used.
 
         Args:
-            path: The file, made if it is not there; None keeps the cases in this process only.
+            path: The file, made by the first case; None keeps the cases in this process only.
             window_epochs: Inner epochs that a case stays without failing again; 0 is for ever.
             size: Cases at most; 0 is no limit.
 
         Raises:
             ConfigError: If a number is negative.
-            EvolutionError: If the file cannot be opened, or a newer version made it.
         """
         for name, value in (("window_epochs", window_epochs), ("size", size)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
@@ -61,17 +60,13 @@ class HardCasePool:
         self._path = None if path is None else Path(path)
         self._window, self._size = window_epochs, size
         self._lock = RLock()
-        with self._translated("opened"):
-            self._connection = _connect(self._path)
-            try:
-                self._prepare()
-            except BaseException:
-                self._connection.close()
-                raise
+        self._connection: sqlite3.Connection | None = None
 
     @property
     def epoch(self) -> int:
         """The latest epoch that the pool knows of: a case's, or the one that was moved on to."""
+        if self._is_missing:
+            return 0
         with self._reading() as connection:
             return _epoch(connection)
 
@@ -111,6 +106,8 @@ class HardCasePool:
         Returns:
             How many were dropped.
         """
+        if self._is_missing:
+            return 0
         with self._writing() as connection:
             return sum(
                 connection.execute("DELETE FROM cases WHERE key = ?", (key,)).rowcount
@@ -129,39 +126,53 @@ class HardCasePool:
 
     def cases(self) -> list[HardCase]:
         """All cases, in the order in which they first failed."""
+        if self._is_missing:
+            return []
         with self._reading() as connection:
             rows = connection.execute("SELECT document FROM cases ORDER BY seq").fetchall()
         return [_case(row["document"]) for row in rows]
 
     def __len__(self) -> int:
+        if self._is_missing:
+            return 0
         with self._reading() as connection:
             return int(connection.execute("SELECT count(*) FROM cases").fetchone()[0])
 
-    def remove(self, is_meant: Callable[[HardCase], bool]) -> int:
-        """Remove cases with their texts; the file is rewritten, so that nothing of them stays.
+    def rewrite(self, change: Callable[[HardCase], HardCase | None]) -> int:
+        """Change cases, or remove them; the file is rewritten, so that no old text stays in it.
 
         Args:
-            is_meant: Says of each case whether it goes.
+            change: Gives what a case becomes, itself if it stays as it is; None removes it.
 
         Returns:
-            How many went.
+            How many were changed or removed.
         """
+        if self._is_missing:
+            return 0
+        num_changed = 0
         with self._writing() as connection:
-            gone = [
-                (row["seq"],)
-                for row in connection.execute("SELECT seq, document FROM cases").fetchall()
-                if is_meant(_case(row["document"]))
-            ]
-            connection.executemany("DELETE FROM cases WHERE seq = ?", gone)
-        if gone:
-            with self._lock, self._translated("rewritten"):
-                self._connection.execute("VACUUM")
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return len(gone)
+            for row in connection.execute("SELECT seq, document FROM cases").fetchall():
+                case = _case(row["document"])
+                changed = change(case)
+                if changed == case:
+                    continue
+                num_changed += 1
+                if changed is None:
+                    connection.execute("DELETE FROM cases WHERE seq = ?", (row["seq"],))
+                else:
+                    document = json.dumps(dump(changed))
+                    connection.execute(
+                        "UPDATE cases SET document = ? WHERE seq = ?", (document, row["seq"])
+                    )
+        if num_changed:
+            with self._reading() as connection:
+                connection.execute("VACUUM")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return num_changed
 
     def clear(self) -> None:
         """Remove all cases; the epoch stays."""
-        self.remove(lambda case: True)
+        self.rewrite(lambda case: None)
 
     def to_json(self) -> dict[str, JsonValue]:
         """The cases and the epoch as plain JSON values, for a checkpoint."""
@@ -191,7 +202,9 @@ class HardCasePool:
     def close(self) -> None:
         """Close the file. Closing twice is no error."""
         with self._lock:
-            self._connection.close()
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
 
     def _put(self, connection: sqlite3.Connection, case: HardCase) -> HardCase:
         found = connection.execute(
@@ -230,9 +243,25 @@ class HardCasePool:
                 (self._size,),
             )
 
-    def _prepare(self) -> None:
-        with _transaction(self._connection):
-            version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+    @property
+    def _is_missing(self) -> bool:
+        """Whether there is no file yet; looking at a pool makes none."""
+        return self._path is not None and self._connection is None and not self._path.exists()
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            connection = _connect(self._path)
+            try:
+                self._prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        with _transaction(connection):
+            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
             if version > FORMAT_VERSION:
                 raise EvolutionError(
                     f"{self._place} has format version {version}; this package reads up to "
@@ -240,8 +269,8 @@ class HardCasePool:
                 )
             if version < FORMAT_VERSION:
                 for statement in _SCHEMA:
-                    self._connection.execute(statement)
-                self._connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
 
     @property
     def _place(self) -> str:
@@ -251,12 +280,14 @@ class HardCasePool:
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         with self._lock, self._translated("read"):
-            yield self._connection
+            yield self._opened()
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._translated("written"), _transaction(self._connection):
-            yield self._connection
+        with self._lock, self._translated("written"):
+            connection = self._opened()
+            with _transaction(connection):
+                yield connection
 
     @contextmanager
     def _translated(self, doing: str) -> Iterator[None]:

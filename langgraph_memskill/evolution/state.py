@@ -19,6 +19,8 @@ class EvolutionState(TypedDict, total=False):
     id: str
     at: str
     """When it was started (ISO); changed skills bear this time."""
+    designer: str
+    """Name of the designer's model."""
     settings: Document
     """Its `EvolutionSettings`."""
     approve: bool

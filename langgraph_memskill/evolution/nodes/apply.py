@@ -30,23 +30,16 @@ class ApplyNode(EvolutionNode):
     what it is now, and the refinement of a skill that says something else by now is rejected.
     """
 
-    def __init__(self, place: BankPlace, encoder: TextEncoder, designer: str) -> None:
-        """Change the bank of this place.
-
-        Args:
-            place: Where the bank is.
-            encoder: Finds copies.
-            designer: Name of the designer's model.
-        """
+    def __init__(self, place: BankPlace, encoder: TextEncoder) -> None:
+        """Change the bank of this place; find copies with this encoder."""
         self._place = place
         self._encoder = encoder
-        self._designer = designer
 
     def work(self, state: EvolutionState) -> EvolutionState:
         """Apply."""
         note = EvolutionNote(
             id=state["id"],
-            model=self._designer,
+            model=state["designer"],
             reason=state["reason"],
             cases=tuple(case.key for case in chosen_of(state)),
         )

@@ -1,0 +1,307 @@
+"""A memory learns from feedback: hard cases, evolution, approval, all in its folder."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from langgraph_memskill.errors import ConfigError, EvolutionError
+from langgraph_memskill.evolution.approval import REFUSED, Decision, Edit
+from langgraph_memskill.evolution.records import CaseOrigin, EvolutionStatus, FailureCause
+from langgraph_memskill.evolution.settings import EvolutionSettings
+from langgraph_memskill.memory import MemSkillMemory
+from langgraph_memskill.testing.designer import RuleDesigner
+
+Open = Callable[..., MemSkillMemory]
+QUESTION = "Where does Clara keep her bicycle?"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "m"
+
+
+@pytest.fixture
+def open_memory(folder: Path, model: Any, encoder: Any) -> Iterator[Open]:
+    opened: list[MemSkillMemory] = []
+
+    def make() -> MemSkillMemory:
+        opened.append(MemSkillMemory.open(folder, model, encoder=encoder))
+        return opened[-1]
+
+    yield make
+    for memory in opened:
+        memory.close()
+
+
+def failed(memory: MemSkillMemory, *questions: str, user: str = "u") -> None:
+    episode = memory.remember("remember Clara rides daily", user_id=user).episode_id
+    for question in questions or (QUESTION,):
+        memory.feedback(episode, 0.0, question=question, expected="in the old shed")
+
+
+def test_bad_feedback_with_a_question_is_a_hard_case(open_memory: Open) -> None:
+    memory = open_memory()
+    failed(memory)
+    [case] = memory.hard_cases()
+    assert (case.question, case.expected, case.score) == (QUESTION, "in the old shed", 0.0)
+    assert case.origin is CaseOrigin.FEEDBACK
+    assert case.namespace == ("memories", "u")
+    assert [entry.content for entry in case.memories] == ["Clara rides daily"]
+
+
+async def test_the_async_twin_keeps_the_same_case(open_memory: Open) -> None:
+    memory = open_memory()
+    failed(memory)
+    await memory.afeedback("later", 0.1, question=QUESTION, expected="shed", user_id="u")
+    [case] = await memory.ahard_cases(user_id="u")
+    assert (case.fail_count, case.expected, case.score) == (2, "shed", 0.1)
+
+
+def test_cases_outlive_the_process(open_memory: Open) -> None:
+    memory = open_memory()
+    failed(memory)
+    memory.close()
+    assert [case.question for case in open_memory().hard_cases()] == [QUESTION]
+
+
+def test_good_feedback_takes_the_case_away(open_memory: Open) -> None:
+    memory = open_memory()
+    failed(memory)
+    memory.feedback("later", 1.0, question=QUESTION.lower(), user_id="u")
+    assert memory.hard_cases() == []
+
+
+def test_feedback_without_a_question_makes_no_case(open_memory: Open) -> None:
+    memory = open_memory()
+    memory.feedback("episode", 0.0)
+    assert memory.hard_cases() == []
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"question": " "}, {"expected": "shed"}, {"answer": "no idea"}], ids=str
+)
+def test_a_useless_question_is_refused_and_nothing_recorded(
+    open_memory: Open, wrong: dict[str, str]
+) -> None:
+    memory = open_memory()
+    with pytest.raises(ConfigError, match="question"):
+        memory.feedback("episode", 0.0, **wrong)
+    assert memory.recorded_feedback() == []
+
+
+def test_the_same_question_of_two_users_is_two_cases(open_memory: Open) -> None:
+    memory = open_memory()
+    failed(memory, user="u1")
+    failed(memory, user="u10")
+    assert len(memory.hard_cases()) == 2
+    assert [case.namespace for case in memory.hard_cases(user_id="u1")] == [("memories", "u1")]
+
+
+def test_evolving_makes_a_version_that_the_open_memory_uses(
+    open_memory: Open, folder: Path
+) -> None:
+    memory = open_memory()
+    failed(memory)
+    before = memory.skills.version
+    result = memory.evolve(RuleDesigner())
+    assert result.status is EvolutionStatus.APPLIED
+    assert result.changes[0].name == "places_storage"
+    assert "places_storage" in memory.skills
+    assert memory.skills.new_names == {"places_storage"}
+    assert (folder / "skills" / "places_storage" / "SKILL.md").is_file()
+    assert open_memory().skills.version == memory.skills.version != before
+
+
+async def test_the_async_twin_evolves_too(open_memory: Open) -> None:
+    memory = open_memory()
+    failed(memory)
+    assert (await memory.aevolve(RuleDesigner())).status is EvolutionStatus.APPLIED
+
+
+def test_the_version_names_designer_cases_and_evolution(open_memory: Open) -> None:
+    memory = open_memory()
+    failed(memory)
+    [case] = memory.hard_cases()
+    result = memory.evolve(RuleDesigner())
+    assert memory._skill_versions is not None
+    version = memory._skill_versions.current()
+    assert version is not None
+    assert version.id == result.version
+    assert (version.note.author, version.note.cases) == ("designer", (case.key,))
+    assert version.note.evolution_id == result.id
+
+
+def test_the_designer_learns_what_became_of_the_fact(open_memory: Open) -> None:
+    memory = open_memory()
+    episode = memory.remember("remember the bicycle is in the old shed", user_id="u").episode_id
+    memory.feedback(episode, 0.0, question=QUESTION, expected="old shed")
+    result = memory.evolve(RuleDesigner())
+    [case] = result.cases
+    assert case.diagnosis is not None
+    assert case.diagnosis.cause is FailureCause.NOT_USED
+    assert "the bicycle is in the old shed" in case.diagnosis.evidence
+
+
+def test_the_model_without_an_llm_refuses(folder: Path, encoder: Any) -> None:
+    with MemSkillMemory.open(folder, "extractive", encoder=encoder) as memory:
+        with pytest.raises(ConfigError, match="extractive model cannot design skills"):
+            memory.evolve()
+        assert memory.pending_evolutions() == []
+
+
+def test_a_memory_without_folder_evolves_in_this_process(
+    make_memory: Callable[..., MemSkillMemory],
+) -> None:
+    memory = make_memory()
+    failed(memory)
+    result = memory.evolve(RuleDesigner())
+    assert result.version is None
+    assert "places_storage" in memory.skills
+
+
+def test_a_failed_designer_leaves_the_files_alone(open_memory: Open, folder: Path) -> None:
+    memory = open_memory()
+    failed(memory)
+    before = {file: file.read_bytes() for file in (folder / "skills").rglob("*") if file.is_file()}
+    result = memory.evolve(RuleDesigner(unreadable=9), settings=EvolutionSettings(attempts=1))
+    assert result.status is EvolutionStatus.FAILED
+    after = {file: file.read_bytes() for file in (folder / "skills").rglob("*") if file.is_file()}
+    assert after == before
+    assert memory.pending_evolutions() == []
+
+
+def test_a_person_is_asked_and_nothing_changes_before(open_memory: Open) -> None:
+    memory = open_memory()
+    failed(memory)
+    before = memory.skills.version
+    result = memory.evolve(RuleDesigner(), approve=True)
+    assert result.status is EvolutionStatus.WAITING
+    assert [change.name for change in result.changes] == ["places_storage"]
+    assert memory.skills.version == open_memory().skills.version == before
+
+
+def test_another_process_decides_without_a_designer(open_memory: Open) -> None:
+    memory = open_memory()
+    failed(memory)
+    waiting = memory.evolve(RuleDesigner(), approve=True)
+    memory.close()
+    other = open_memory()
+    [pending] = other.pending_evolutions()
+    assert pending.is_waiting
+    assert pending.result is not None
+    result = other.resume_evolution(pending.id[:8], Decision(accept=(1,)))
+    assert result.status is EvolutionStatus.APPLIED
+    assert result.id == waiting.id
+    assert "places_storage" in other.skills
+    assert other.pending_evolutions() == []
+
+
+def test_a_person_refuses_one_change_and_edits_another(open_memory: Open) -> None:
+    memory = open_memory()
+    failed(memory, QUESTION, "When did Clara buy the bicycle?")
+    waiting = memory.evolve(RuleDesigner(), approve=True)
+    assert len(waiting.changes) == 2
+    decision = Decision(refuse=(1,), edits=(Edit(number=2, description="Where things are kept."),))
+    result = memory.resume_evolution(waiting.id, decision)
+    kept = waiting.changes[1].name
+    assert [change.name for change in result.changes] == [kept]
+    assert memory.skills[kept].description == "Where things are kept."
+    assert [entry.reasons for entry in result.rejected] == [(REFUSED,)]
+
+
+def test_refusing_everything_changes_nothing(open_memory: Open) -> None:
+    memory = open_memory()
+    failed(memory)
+    before = memory.skills.version
+    waiting = memory.evolve(RuleDesigner(), approve=True)
+    result = memory.resume_evolution(waiting.id, Decision.refuse_all(waiting.changes))
+    assert result.status is EvolutionStatus.REJECTED
+    assert memory.skills.version == before
+    assert memory.pending_evolutions() == []
+
+
+@pytest.mark.parametrize(
+    ("decision", "message"),
+    [
+        (None, "waits for a decision"),
+        (Decision(), "nothing is decided about 1"),
+        (Decision(accept=(2,)), "there is no change 2"),
+        (Decision(accept=(1,), refuse=(1,)), "change 1 is decided twice"),
+        (Decision(edits=(Edit(number=1, instructions="Read {span}."),)), "placeholder"),
+    ],
+    ids=["none", "empty", "unknown", "twice", "edited badly"],
+)
+def test_a_decision_that_does_not_fit_changes_nothing(
+    open_memory: Open, decision: Decision | None, message: str
+) -> None:
+    memory = open_memory()
+    failed(memory)
+    waiting = memory.evolve(RuleDesigner(), approve=True)
+    with pytest.raises(EvolutionError, match=message):
+        memory.resume_evolution(waiting.id, decision)
+    [pending] = memory.pending_evolutions()
+    assert pending.is_waiting
+
+
+def test_only_one_evolution_at_a_time(open_memory: Open) -> None:
+    memory = open_memory()
+    failed(memory)
+    waiting = memory.evolve(RuleDesigner(), approve=True)
+    with pytest.raises(EvolutionError, match=f"{waiting.id[:8]} waits for a decision"):
+        memory.evolve(RuleDesigner())
+    memory.discard_evolution(waiting.id)
+    assert memory.evolve(RuleDesigner()).status is EvolutionStatus.APPLIED
+
+
+def test_a_skill_that_was_edited_meanwhile_is_not_overwritten(
+    open_memory: Open, folder: Path
+) -> None:
+    memory = open_memory()
+    failed(memory)
+    memory.evolve(RuleDesigner())
+    failed(memory, "Where does Clara keep her umbrella?")
+    waiting = memory.evolve(RuleDesigner(), approve=True)
+    file = folder / "skills" / "places_storage" / "SKILL.md"
+    file.write_text(file.read_text().replace("Only what the text says", "Mind the places"))
+    result = memory.resume_evolution(waiting.id, Decision(accept=(1,)))
+    assert result.status is EvolutionStatus.REJECTED
+    assert "was changed since the designer saw it" in result.rejected[0].reasons[0]
+    assert "Mind the places" in file.read_text()
+
+
+def test_cases_age_by_evolutions(open_memory: Open) -> None:
+    memory = open_memory()
+    failed(memory)
+    assert memory.hard_cases()[0].epoch == 0
+    memory.evolve(RuleDesigner())
+    failed(memory)
+    assert memory.hard_cases()[0].epoch == 1
+
+
+def test_purging_a_user_takes_his_cases_and_evolutions_away(
+    open_memory: Open, folder: Path
+) -> None:
+    memory = open_memory()
+    failed(memory, user="u1")
+    failed(memory, "Where is the xylophone?", user="u2")
+    memory.evolve(RuleDesigner(), approve=True)
+    memory.purge_user("u2")
+    assert [case.namespace for case in memory.hard_cases()] == [("memories", "u1")]
+    assert memory.pending_evolutions() == []
+    memory.close()
+    texts = [file.read_bytes() for file in (folder / "evolution").iterdir()]
+    assert not any(b"xylophone" in text for text in texts)
+
+
+def test_purging_a_memory_takes_it_out_of_the_cases(open_memory: Open, folder: Path) -> None:
+    memory = open_memory()
+    failed(memory)
+    [stored] = memory.memories(user_id="u")
+    memory.purge(stored.id)
+    [case] = memory.hard_cases()
+    assert case.memories == ()
+    memory.close()
+    files = [file.read_bytes() for file in (folder / "evolution").iterdir()]
+    assert not any(b"Clara rides daily" in content for content in files)
