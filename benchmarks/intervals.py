@@ -1,6 +1,7 @@
 """Bootstrap intervals for means over questions, and for differences between two ways."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,8 @@ from langgraph_memskill.errors import ConfigError
 _RESAMPLES = 10_000
 _BLOCK = 1_000_000
 """Values that are drawn at once, so that memory does not grow with their number."""
+_KEPT = 40_000_000
+"""Bytes of draws that are kept for the next mean over as many values."""
 _LEVEL = 0.95
 
 
@@ -68,11 +71,27 @@ def difference_interval(
 
 
 def _resampled_means(numbers: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    """The mean of each resample, from how often it takes each value."""
+    size = len(numbers)
+    is_kept = size * _RESAMPLES <= _KEPT
+    blocks = _kept_counts(size, seed) if is_kept else _counts(size, seed)
+    return np.concatenate([block.astype(np.float64) @ numbers for block in blocks]) / size
+
+
+@lru_cache(maxsize=4)
+def _kept_counts(size: int, seed: int) -> tuple[NDArray[np.uint8], ...]:
+    """The same for all metrics and rows of the same questions, so they are drawn once."""
+    return tuple(_counts(size, seed))
+
+
+def _counts(size: int, seed: int) -> Iterator[NDArray[np.uint8]]:
+    """How often each resample takes each value, in blocks of resamples."""
     generator = np.random.default_rng(seed)
-    rows = max(1, _BLOCK // len(numbers))
-    means = np.empty(_RESAMPLES)
+    rows = max(1, _BLOCK // size)
     for start in range(0, _RESAMPLES, rows):
-        block = means[start : start + rows]
-        picks = generator.integers(len(numbers), size=(len(block), len(numbers)), dtype=np.int32)
-        np.mean(numbers[picks], axis=1, out=block)
-    return means
+        num = min(rows, _RESAMPLES - start)
+        picks = generator.integers(size, size=(num, size), dtype=np.int32)
+        picks += np.arange(num, dtype=np.int32)[:, None] * size
+        counts = np.bincount(picks.ravel(), minlength=num * size)
+        # No value is drawn 256 times: that has a chance of about 1e-500.
+        yield counts.astype(np.uint8).reshape(num, size)

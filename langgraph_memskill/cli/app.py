@@ -22,6 +22,7 @@ from langgraph_memskill.cli import (
     memories,
     questions,
     remember,
+    report,
     skills,
     traces,
     train,
@@ -72,6 +73,7 @@ app.command()(fitting.fit)
 app.command("evaluate-policy")(fitting.evaluate_policy)
 app.add_typer(controller.app, name="controller")
 app.add_typer(data.app, name="data")
+app.command()(report.report)
 app.command()(doctor.doctor)
 
 

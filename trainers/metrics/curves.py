@@ -5,23 +5,26 @@ writes it: Altair for the charts, vl-convert for the libraries.
 """
 
 import html
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
-from langgraph_memskill.errors import TrainingError, missing_dependency
+from langgraph_memskill.errors import TrainingError
 from langgraph_memskill.trainers.metrics.names import (
     SKILL_USAGE_PREFIX,
     Metric,
     meaning_of,
 )
 from langgraph_memskill.trainers.metrics.reading import MetricHistory, read_metrics
+from langgraph_memskill.vega import (
+    CONTENT_POLICY,
+    load_altair,
+    script_json,
+    vega_script,
+    write_page,
+)
 
 if TYPE_CHECKING:
     import altair
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 MAX_SKILLS = 12
 """Curves of skill usage; of a larger bank the most used skills are drawn."""
 
+_PURPOSE = "The page of curves"
 _WIDTH, _HEIGHT = 420, 190
 _MAX_POINTS = 1000
 _FAINT = 0.25
@@ -38,8 +42,7 @@ _PAGE = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; \
-script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
 <title>{title}</title>
 <style>
 body {{ font: 14px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 1080px; color: #222 }}
@@ -129,17 +132,10 @@ def write_curves(metrics: str | Path, page: str | Path, *, title: str | None = N
     history = read_metrics(metrics)
     heading = title or Path(metrics).absolute().parent.name
     text = curves_page(history, title=heading)
-    target = Path(page)
-    partial = target.with_name(f".{target.name}.{uuid4().hex}.partial")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_text(text, encoding="utf-8")
-            os.replace(partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_page(text, Path(page))
     except OSError as error:
-        raise TrainingError(f"{target} cannot be written: {error.strerror or error}") from error
+        raise TrainingError(f"{page} cannot be written: {error.strerror or error}") from error
 
 
 def curves_page(history: MetricHistory, *, title: str) -> str:
@@ -152,7 +148,7 @@ def curves_page(history: MetricHistory, *, title: str) -> str:
     Raises:
         MissingDependencyError: If Altair or vl-convert is not installed.
     """
-    spec = json.dumps(_concatenated(history).to_dict())
+    spec = script_json(_concatenated(history).to_dict())
     num_steps = len(history.steps)
     subtitle = f"{num_steps} inner epochs, {history.steps[0]} to {history.steps[-1]}"
     if history.num_broken:
@@ -161,9 +157,9 @@ def curves_page(history: MetricHistory, *, title: str) -> str:
         title=html.escape(title),
         subtitle=html.escape(subtitle),
         rows="\n".join(_row(name, points) for name, points in sorted(history.series.items())),
-        libraries=_libraries().replace("</script", "<\\/script"),
-        # A name from the data must not end the script.
-        spec=spec.replace("<", "\\u003c"),
+        policy=CONTENT_POLICY,
+        libraries=vega_script("curves", _PURPOSE),
+        spec=spec,
     )
 
 
@@ -279,19 +275,5 @@ def _row(name: str, points: Sequence[tuple[int, float]]) -> str:
     return f'<tr><td>{html.escape(name)}</td>{numbers}<td class="meaning">{meaning}</td></tr>'
 
 
-@cache
-def _libraries() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script; vl-convert carries them."""
-    try:
-        import vl_convert
-    except ImportError as error:
-        raise missing_dependency("vl_convert", "curves", "The page of curves") from error
-    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-
-
 def _altair() -> Any:
-    try:
-        import altair
-    except ImportError as error:
-        raise missing_dependency("altair", "curves", "The page of curves") from error
-    return altair
+    return load_altair("curves", _PURPOSE)
