@@ -165,7 +165,12 @@ def extract_answer(reply: str) -> str:
     Returns:
         What stands in the first pair of answer tags; else after "answer:", or else after "the
         answer is", up to the end of the line; else everything. Without blanks around it.
+
+    Raises:
+        DataError: The reply is no text.
     """
+    if not isinstance(reply, str):
+        raise DataError(f"{reply!r} is no text; there is no answer in it")
     text = reply.strip()
     for pattern in (_TAGGED, *_INTRODUCED):
         if found := pattern.search(text):
@@ -182,8 +187,6 @@ def answer_f1(prediction: str, question: Question) -> float | None:
     Raises:
         DataError: The prediction is no text.
     """
-    if not isinstance(prediction, str):
-        raise DataError(f"{prediction!r} is no text; only texts can be compared")
     return best_token_f1(extract_answer(prediction), question.answers)
 
 
