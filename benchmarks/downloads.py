@@ -181,7 +181,7 @@ def _download(
                 problem = f"{address} answered {error.response.status_code}"
                 if error.response.status_code < 500:
                     break
-            except httpx.HTTPError as error:
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
                 problem = f"{address} was not reached ({type(error).__name__}: {error})"
             logger.info("%s; trying again", problem)
     raise DataError(f"{problem}. {_without_network(data_set, file)}")

@@ -216,6 +216,12 @@ def test_without_network_the_message_says_what_to_do(tmp_path):
     assert "memskill data get toy --from FOLDER" in str(failed.value)
 
 
+@pytest.mark.parametrize("address", ["http://", "http://[x", "https://nowhere.invalid"])
+def test_an_address_that_is_none(tmp_path, address):
+    with pytest.raises(DataError, match="was not reached"):
+        fetch(data_set(), tmp_path, source=address)
+
+
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "taken").write_text("", encoding="utf-8")
     with pytest.raises(DataError, match="cannot be made"):
