@@ -17,6 +17,7 @@ from langgraph_memskill.cli import (
     data,
     demo,
     doctor,
+    evolve,
     feedback,
     fitting,
     memories,
@@ -63,6 +64,7 @@ app.command()(questions.recall)
 app.command()(questions.answer)
 app.command()(remember.retry)
 app.command()(feedback.feedback)
+app.command()(evolve.evolve)
 app.add_typer(memories.app, name="memories")
 app.add_typer(skills.app, name="skills")
 app.add_typer(train.app, name="train")
