@@ -23,7 +23,7 @@ from langgraph_memskill.stores.items import checked_query
 
 
 def build_answering_graph(
-    model: BaseChatModel,
+    model: BaseChatModel | None,
     encoder: TextEncoder,
     *,
     store: BaseStore | None = None,
@@ -36,7 +36,7 @@ def build_answering_graph(
     """Compile the graph recall -> answer.
 
     Args:
-        model: Reads the question and the memories.
+        model: Reads the question and the memories; None recalls and leaves the answer empty.
         encoder: Ranks the memories of a store without an embedding index.
         store: Where the memories are; None takes the graph's store.
         namespace: Template of the memories' namespace.
@@ -58,10 +58,13 @@ def build_answering_graph(
     )
     builder = StateGraph(AnsweringState, context_schema=MemSkillContext)
     builder.add_node("recall", recall)
-    builder.add_node("answer", AnswerNode(model))
     builder.add_edge(START, "recall")
-    builder.add_edge("recall", "answer")
-    builder.add_edge("answer", END)
+    if model is None:
+        builder.add_edge("recall", END)
+    else:
+        builder.add_node("answer", AnswerNode(model))
+        builder.add_edge("recall", "answer")
+        builder.add_edge("answer", END)
     return builder.compile(checkpointer=checkpointer, store=store, name="answering")
 
 
@@ -84,5 +87,5 @@ def ask(
 
 
 def answer_of(final: Mapping[str, Any]) -> Answer:
-    """The answer in the graph's final state."""
-    return Answer(text=final["answer"], memories=tuple(load_all(Memory, final["recalled"])))
+    """The answer in the graph's final state; its text is "" if no model was asked."""
+    return Answer(text=final.get("answer", ""), memories=tuple(load_all(Memory, final["recalled"])))

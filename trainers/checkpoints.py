@@ -173,6 +173,18 @@ class Checkpoints:
         document = _read_document(path)
         return SkillPolicy.from_tensors(_read_tensors(path / _POLICY, document))
 
+    def state(self, step: int) -> TrainState:
+        """Where the run stood after so many updates.
+
+        Raises:
+            CheckpointError: If there is no such checkpoint, or it is damaged.
+        """
+        path = self._path(step)
+        try:
+            return load(TrainState, _read_document(path)["state"])
+        except (KeyError, ValidationError) as error:
+            raise _damaged(path, error) from error
+
     def _path(self, step: int) -> Path:
         return self.folder / f"step-{step:08}"
 

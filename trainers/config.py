@@ -99,6 +99,11 @@ class TrainConfig:
             raise ConfigError(f"reward={self.reward!r} must be one of {known}")
 
     @property
+    def scores_answers(self) -> bool:
+        """Whether the reward looks at answers, and not only at what is recalled."""
+        return self.reward != "evidence_recall"
+
+    @property
     def num_updates(self) -> int:
         """Updates of the whole run."""
         return self.outer_epochs * self.inner_epochs

@@ -131,6 +131,7 @@ class EpisodePlayer:
         traces: Path,
         *,
         run_id: str,
+        answers: bool = True,
     ) -> None:
         """Make a player.
 
@@ -143,12 +144,15 @@ class EpisodePlayer:
             config: Numbers and sizes.
             traces: Folder where all steps are recorded.
             run_id: Of the training run, for the traces.
+            answers: Whether the model answers the queries; otherwise their memories are recalled,
+                which is all that some scorers look at, and every answer is "".
         """
         self._model = model
         self._model_name = model_name
         self._encoder = encoder
         self._scorer = scorer
         self._config = config
+        self._answers = answers
         self._slots = asyncio.Semaphore(config.concurrency)
         self._question_slots = asyncio.Semaphore(config.concurrency)
         self._collector = StepCollector()
@@ -239,7 +243,7 @@ class EpisodePlayer:
         self, plan: EpisodePlan, store: InMemoryStore, counter: UsageCounter
     ) -> list[AskedQuery | None]:
         graph = build_answering_graph(
-            self._model,
+            self._model if self._answers else None,
             self._encoder,
             store=store,
             namespace=_NAMESPACE,

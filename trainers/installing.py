@@ -1,5 +1,6 @@
 """Putting a trained controller with its skills into a memory folder."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from langgraph_memskill.controller.files import load_controller
@@ -7,12 +8,28 @@ from langgraph_memskill.controller.versions import ControllerChange, ControllerV
 from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.memory_folder import MemoryFolder
 from langgraph_memskill.skills.bank import SkillBank
-from langgraph_memskill.skills.version_records import VersionAuthor, VersionNote
+from langgraph_memskill.skills.folder import text_id
+from langgraph_memskill.skills.version_records import SkillVersion, VersionAuthor, VersionNote
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """What became of the memory folder."""
+
+    change: ControllerChange
+    """The earlier controller is kept and can be rolled back to."""
+    skills: SkillVersion
+    """The version of the skills that is in use now."""
+    skills_before: SkillVersion | None
+    """The version before, which can be rolled back to; None if the folder was just made."""
+    reworded: tuple[str, ...]
+    """Skills of both that have the trained wording now."""
+    added: tuple[str, ...]
 
 
 def install_controller(
     controller: Path, skills: Path, memory: Path, encoder: TextEncoder
-) -> ControllerChange:
+) -> Installed:
     """Make a memory folder use a trained controller and the skills that it was trained with.
 
     Args:
@@ -23,7 +40,8 @@ def install_controller(
         encoder: The memory's, which must be the one that the controller was trained with.
 
     Returns:
-        The change of controllers; the earlier one is kept and can be rolled back to.
+        What was changed. The earlier controller and the earlier wording of all skills are kept as
+        versions.
 
     Raises:
         CheckpointError: If the controller is damaged or was trained with another encoder.
@@ -34,7 +52,9 @@ def install_controller(
     trained = SkillBank.load(skills)
     paths = MemoryFolder(memory)
     paths.prepare(encoder)
+    versions = paths.skill_versions
     bank = paths.load_bank()
+    before = versions.current()
     together = [*trained, *(skill for skill in bank if skill.name not in trained)]
     capacity = max(trained.capacity, bank.capacity, len(together))
     protected = bank.protected | trained.protected
@@ -43,7 +63,16 @@ def install_controller(
         reason="skills of a trained controller",
         source=str(skills.absolute().parent),
     )
-    versions = paths.skill_versions
     version = versions.record(SkillBank(together, capacity=capacity, protected=protected), note)
     versions.activate(version.id, action="install")
-    return ControllerVersions(paths.controller).promote(controller, note="memskill train")
+    return Installed(
+        change=ControllerVersions(paths.controller).promote(controller, note="memskill train"),
+        skills=version,
+        skills_before=before,
+        reworded=tuple(
+            skill.name
+            for skill in trained
+            if skill.name in bank and text_id(skill) != text_id(bank[skill.name])
+        ),
+        added=tuple(skill.name for skill in trained if skill.name not in bank),
+    )

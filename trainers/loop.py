@@ -13,7 +13,6 @@ from langchain_core.language_models import BaseChatModel
 from pydantic import JsonValue
 
 from langgraph_memskill.controller.distribution import NewSkillBias
-from langgraph_memskill.controller.files import ControllerSettings, save_controller
 from langgraph_memskill.controller.policy import SkillPolicy
 from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.errors import TrainingError
@@ -28,12 +27,11 @@ from langgraph_memskill.trainers.material import Scorer, TrainingTrace, plan_epi
 from langgraph_memskill.trainers.metrics.names import Metric
 from langgraph_memskill.trainers.metrics.writers import open_writers
 from langgraph_memskill.trainers.ppo import PPOTrainer
+from langgraph_memskill.trainers.results import RunResults, write_results
 
 logger = logging.getLogger(__name__)
 
 CHECKPOINTS = "checkpoints"
-CONTROLLER = "controller"
-SKILLS = "skills"
 TRACES = "traces"
 
 
@@ -77,8 +75,8 @@ class TrainResult:
     """What a run has come to."""
 
     state: TrainState
-    controller: ControllerSettings
-    """Of the controller in the run folder's `controller/`."""
+    results: RunResults
+    """The controllers in the run folder."""
 
 
 OnProgress = Callable[[TrainProgress], None]
@@ -140,7 +138,7 @@ class TrainingRun:
             on_progress: Called after every update.
 
         Returns:
-            Where the run ended, and the controller that it wrote.
+            Where the run ended, and the controllers that it wrote.
 
         Raises:
             TrainingError: If too many episodes fail, or the numbers go out of range.
@@ -154,6 +152,8 @@ class TrainingRun:
             self.config,
             self.folder / TRACES,
             run_id=self._run_id,
+            # The designer reads what was answered, whatever the reward looks at.
+            answers=self.config.scores_answers or self._parts.evolution is not None,
         )
         begun = _Clock(self._state)
         try:
@@ -172,7 +172,16 @@ class TrainingRun:
                         on_progress(self._progress(begun, values))
         finally:
             player.recorder.close()
-        return TrainResult(state=self._state, controller=self._write_controller())
+        results = write_results(
+            self.folder,
+            self.config,
+            self.checkpoints,
+            self._state,
+            self.trainer.policy,
+            encoder_name=self._parts.encoder.name,
+            run_id=self._run_id,
+        )
+        return TrainResult(state=self._state, results=results)
 
     async def _update(self, player: EpisodePlayer, clock: "_Clock") -> Mapping[str, float | None]:
         """One inner epoch; at the end of a stage the skills may change."""
@@ -325,26 +334,6 @@ class TrainingRun:
             failed_episodes=state.failed_episodes,
             seconds=state.seconds,
             seconds_left=clock.seconds_each(state.step) * left,
-        )
-
-    def _write_controller(self) -> ControllerSettings:
-        """The trained controller and its skills, ready for a memory folder."""
-        self._bank.save(self.folder / SKILLS, overwrite=True)
-        return save_controller(
-            self.folder / CONTROLLER,
-            self.trainer.policy,
-            encoder_name=self._parts.encoder.name,
-            k=self.config.skills_per_span,
-            notes={
-                "trained_by": "memskill train",
-                "run": self._run_id,
-                "updates": self._state.step,
-                "episodes": self._state.episodes,
-                "seed": self.config.seed,
-                "reward": self.config.reward,
-                "recent_reward": mean(self._state.recent_rewards),
-                "bank_version": self._bank.version,
-            },
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.text import Text
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
     from langgraph_memskill.embedding import TextEncoder
     from langgraph_memskill.trainers.config import TrainConfig
+    from langgraph_memskill.trainers.installing import Installed
     from langgraph_memskill.trainers.loop import OnProgress, TrainProgress, TrainResult
     from langgraph_memskill.trainers.material import Scorer
+    from langgraph_memskill.trainers.results import Take, TrainedController
     from langgraph_memskill.trainers.run_folder import RunManifest
 
 app = typer.Typer(no_args_is_help=True, help="Train the controller that picks the skills.")
@@ -62,6 +64,10 @@ def locomo(
         Path | None,
         typer.Option(help="Memory folder that is to use the trained controller and skills."),
     ] = None,
+    take: Annotated[
+        Literal["best", "last"],
+        typer.Option(help="Which controller to install: the run's best one, or its last."),
+    ] = "best",
     tensorboard: Annotated[bool, typer.Option(help="Write TensorBoard files, too.")] = False,
     wandb: Annotated[str | None, typer.Option(help="Project of Weights & Biases.")] = None,
     as_json: JsonOption = False,
@@ -94,9 +100,8 @@ def locomo(
         with _watched(screen, folder, manifest.config) as on_progress:
             result = _run(folder, manifest, trained_with, tensorboard, wandb, on_progress)
         _write_curves(folder)
-        if install is not None:
-            _install(folder, install, trained_with)
-    _report(screen, folder, manifest, result, install)
+        installed = None if install is None else _install(folder, take, install, trained_with)
+    _report(screen, folder, manifest, result, install, installed)
 
 
 def _manifest(
@@ -192,11 +197,12 @@ def _encoder(spec: str | None) -> "TextEncoder":
     return load_encoder(spec, batch_size=1)
 
 
-def _install(folder: Path, memory: Path, encoder: "TextEncoder") -> None:
+def _install(folder: Path, take: "Take", memory: Path, encoder: "TextEncoder") -> "Installed":
     from langgraph_memskill.trainers.installing import install_controller
-    from langgraph_memskill.trainers.loop import CONTROLLER, SKILLS
+    from langgraph_memskill.trainers.results import result_folders
 
-    install_controller(folder / CONTROLLER, folder / SKILLS, memory, encoder)
+    controller, skills = result_folders(folder, take)
+    return install_controller(controller, skills, memory, encoder)
 
 
 def _write_curves(folder: Path) -> None:
@@ -253,18 +259,21 @@ def _report(
     manifest: "RunManifest",
     result: "TrainResult",
     install: Path | None,
+    installed: "Installed | None",
 ) -> None:
     from langgraph_memskill.state import dump
 
-    state, controller = result.state, result.controller
+    state, results = result.state, result.results
     short = replace(state, bank={}, evolution={}, stage_rewards=())
     screen.emit(
         {
             "run": str(folder),
             "run_id": manifest.run_id,
-            "controller_version": controller.version,
+            "controller_version": results.best.version,
             "controller": str(folder / "controller"),
+            "results": dump(results),
             "installed": None if install is None else str(install),
+            "installation": None if installed is None else dump(installed),
             "state": dump(short),
         }
     )
@@ -276,12 +285,29 @@ def _report(
             f"{_minutes(state.seconds)}.",
             style="bold",
         ),
-        Text(f"  controller  {place}/controller ({controller.version})"),
+        Text(f"  best        {place}/controller: {_described(results.best)}"),
+        Text(f"              {results.reason}", style="dim"),
+        Text(f"  last        {place}/last/controller: {_described(results.last)}"),
         Text(f"  metrics     {place}/metrics.jsonl, {place}/curves.html"),
         Text(f"  traces      memskill traces show {place}/traces"),
-        Text(
-            f"  to use it   memskill train locomo --resume {place} --install MEMDIR"
-            if install is None
-            else f"  in use by   {printable(quote(str(install)))}"
-        ),
     )
+    if install is None or installed is None:
+        resume = f"memskill train locomo --resume {place}"
+        screen.show(Text(f"  to use it   {resume} --install MEMDIR [--take last]"))
+        return
+    screen.show(
+        Text(
+            f"  in use by   {printable(quote(str(install)))}: controller {installed.change.version}"
+        )
+    )
+    if installed.reworded and installed.skills_before is not None:
+        screen.note(
+            f"{counted(len(installed.reworded), 'skill')} of the memory got the trained wording "
+            f"({', '.join(installed.reworded)}); the earlier one is kept as version "
+            f"v{installed.skills_before.number} of its skills."
+        )
+
+
+def _described(controller: "TrainedController") -> str:
+    reward = "-" if controller.reward is None else f"{controller.reward:.3f}"
+    return f"{controller.version}, after update {controller.step}, recent reward {reward}"

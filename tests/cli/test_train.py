@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from langgraph_memskill.memory import MemSkillMemory
+from langgraph_memskill.memory_folder import MemoryFolder
 
 DATA = [
     {
@@ -56,6 +57,43 @@ def test_a_trained_controller_is_installed_and_used(run, data, tmp_path, encoder
         result = memory.remember("Ann: remember the blue door", user_id="u")
     assert result.selections[0].selector == "controller"
     assert (Path("r") / "run.json").is_file()
+
+
+@pytest.mark.parametrize(("take", "step"), [("best", 1), ("last", 2)])
+def test_the_best_controller_or_the_last_is_installed(
+    run, data, tmp_path, encoder, model, monkeypatch, take, step
+):
+    """The second update's answers score nothing, so that the first controller is the best."""
+    scores = [1.0, 1.0, 1.0, 1.0]
+
+    async def scorer(question, answer):
+        return scores.pop() if scores else 0.0
+
+    monkeypatch.setattr("langgraph_memskill.cli.train._scorer", lambda *_: scorer)
+    done = run("train", "locomo", "--data", data, "--out", "r", *QUICK, "--set=best_updates=1",
+               "--install", tmp_path / "memdir", "--take", take, "--json")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    results = json.loads(done.stdout)["results"]
+    assert results[take]["step"] == step
+    with MemSkillMemory.open(tmp_path / "memdir", model, encoder=encoder) as memory:
+        assert memory.controller.version == results[take]["version"]
+
+
+def test_skills_that_get_the_trained_wording_are_named_and_kept(
+    run, data, tmp_path, encoder, model
+):
+    folder = tmp_path / "memdir"
+    MemSkillMemory.open(folder, model, encoder=encoder).close()
+    skill = folder / "skills" / "insert" / "SKILL.md"
+    mine = skill.read_text().replace("description:", "description: Mine.", 1)
+    skill.write_text(mine)
+    done = run("train", "locomo", "--data", data, "--out", "r", *QUICK, "--install", folder)
+    assert done.exit_code == 0, done.output
+    assert "trained wording (insert); the earlier one is kept as version v2" in done.stderr
+    versions = MemoryFolder(folder).skill_versions
+    assert "Mine." not in skill.read_text()
+    versions.rollback()
+    assert skill.read_text() == mine
 
 
 def test_a_run_is_resumed_from_its_folder(run, data):

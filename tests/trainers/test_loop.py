@@ -1,5 +1,6 @@
 import asyncio
 import importlib.util
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from langgraph_memskill.controller.files import read_controller
-from langgraph_memskill.errors import TrainingError
+from langgraph_memskill.errors import ConfigError, TrainingError
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.traces.episodes import read_recorded
 from langgraph_memskill.traces.reader import TraceReader
@@ -16,6 +17,7 @@ from langgraph_memskill.trainers.evolution import EvolutionOutcome
 from langgraph_memskill.trainers.material import plan_episodes
 from langgraph_memskill.trainers.metrics.names import Metric
 from langgraph_memskill.trainers.metrics.reading import read_lines
+from langgraph_memskill.trainers.results import result_folders
 from langgraph_memskill.trainers.sampling import sample_questions
 
 
@@ -47,7 +49,7 @@ def parameters(folder):
 def test_a_run_leaves_controller_skills_traces_metrics_and_checkpoints(tmp_path, parts):
     result = train(tmp_path, **parts)
     assert (result.state.step, result.state.episodes, result.state.failed_episodes) == (2, 6, 0)
-    assert read_controller(tmp_path / "controller").settings.version == result.controller.version
+    assert read_controller(tmp_path / "controller").settings.version == result.results.best.version
     assert SkillBank.load(tmp_path / "skills").names == SkillBank.seed().names
     assert len(read_lines(tmp_path / "metrics.jsonl").whole) == 2
     assert [p.name for p in sorted((tmp_path / "checkpoints").iterdir())][-1] == "step-00000002"
@@ -145,7 +147,69 @@ def test_a_finished_run_has_nothing_left_to_do(tmp_path, parts):
     first = train(tmp_path, **parts)
     run = process.make_run(tmp_path, SHORT, **parts)
     run.resume()
-    assert run.run().controller.version == first.controller.version
+    assert run.run().results == first.results
+
+
+async def scored_by_update(question, answer):
+    """Set by the test below before every update."""
+    return scored_by_update.score
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_the_best_controller_is_told_from_the_last(tmp_path, parts, resumed):
+    config = replace(SHORT, inner_epochs=3, best_updates=1, keep_checkpoints=1)
+    rewards = [0.2, 0.8, 0.4]
+    scored_by_update.score = rewards[0]
+    run = process.make_run(tmp_path, config, **parts, scorer=scored_by_update)
+
+    def next_score(progress):
+        scored_by_update.score = rewards[min(progress.step, 2)]
+
+    result = run.run(next_score)
+    if resumed:
+        run = process.make_run(tmp_path, config, **parts, scorer=scored_by_update)
+        run.resume()
+        result = run.run()
+    found = result.results
+    assert (found.best.step, found.best.reward) == (2, pytest.approx(0.8))
+    assert (found.last.step, found.last.reward) == (3, pytest.approx(0.4))
+    assert "highest mean reward" in found.reason
+    assert json.loads((tmp_path / "result.json").read_text())["best"]["step"] == 2
+    second = run.checkpoints.policy(2)
+    best, last = (
+        read_controller(result_folders(tmp_path, take).controller).policy
+        for take in ("best", "last")
+    )
+    assert all(
+        torch.equal(a, b) for a, b in zip(best.parameters(), second.parameters(), strict=True)
+    )
+    assert not torch.equal(best.state_net[0].weight, last.state_net[0].weight)
+
+
+def test_a_short_run_has_its_last_controller_for_the_best(tmp_path, parts):
+    found = train(tmp_path, replace(SHORT, best_updates=10), **parts).results
+    assert found.best == found.last
+    assert "fewer than 10 updates" in found.reason
+
+
+def test_a_run_that_has_not_ended_has_no_controller(tmp_path):
+    with pytest.raises(ConfigError, match="has not ended"):
+        result_folders(tmp_path, "best")
+
+
+async def recalled_anything(question, answer):
+    return float(bool(answer.memories))
+
+
+def test_a_reward_that_looks_at_no_answer_asks_for_none(tmp_path, parts):
+    """The only calls are those that read the spans."""
+    config = replace(SHORT, reward="evidence_recall")
+    with_answers = train(tmp_path / "f1", **parts, scorer=recalled_anything)
+    without = train(tmp_path / "recall", config, **parts, scorer=recalled_anything)
+    steps = sum(len(e.steps) for e in read_recorded(TraceReader(tmp_path / "recall" / "traces")))
+    assert without.state.usage.calls == steps
+    assert with_answers.state.usage.calls > steps
+    assert without.state.recent_rewards == with_answers.state.recent_rewards
 
 
 def test_progress_is_reported_after_every_update(tmp_path, parts):
