@@ -4,9 +4,9 @@ The traces are fresh while the policy is about the one that made the choices: th
 as it is. Once it has moved, PPO's loss is weighted by how much more likely the policy makes each
 choice, truncated so that no step decides alone (V-trace's rule; Espeholt et al., 2018), and its
 ratio is to the policy at the start of the round, not to the recorded one (Hilton et al., 2022).
-Traces of quite another policy, or of a selector that always takes the best, carry no such weights:
-they are learnt from by advantage-weighted regression (Peng et al., 2019), which makes the choices
-more likely that went better than expected.
+Traces of quite another policy carry no such weights: they are learnt from by advantage-weighted
+regression (Peng et al., 2019), which makes the choices more likely that went better than expected.
+So are episodes of a selector that always takes the best, beside PPO for the others.
 
 Shapes: B steps of a minibatch, T steps.
 """
@@ -25,6 +25,7 @@ from langgraph_memskill.controller.policy import SkillPolicy
 from langgraph_memskill.errors import ConfigError, TrainingError
 from langgraph_memskill.ranges import check_above, check_at_least, check_count, check_share
 from langgraph_memskill.trainers.batches import RolloutBatch, make_batch
+from langgraph_memskill.trainers.gradients import EvaluationGradient, PolicyGradient
 from langgraph_memskill.trainers.logged import LoggedEpisode, LoggedStep
 from langgraph_memskill.trainers.policy_shift import Judgement, PolicyShift, measure_shift
 from langgraph_memskill.trainers.ppo import PPOConfig, PPOTrainer, evaluate
@@ -89,6 +90,9 @@ class FitRound:
     """Before the pass."""
     loss: float
     """Mean over its minibatches."""
+    undrawn_loss: float | None = None
+    """Of the regression on the episodes whose choices were not drawn; None if `method` learnt from
+    all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +100,8 @@ class FitReport:
     """What fitting did."""
 
     episodes: int
+    undrawn_episodes: int
+    """Those among them with a choice that was not drawn."""
     steps: int
     mean_reward: float
     """Of the episodes as recorded."""
@@ -155,20 +161,25 @@ def fit(
         on_round: Called after every round.
 
     Raises:
-        ConfigError: If there is no episode, or PPO is asked for and choices were not drawn.
+        ConfigError: If there is no episode, or PPO is asked for and no episode's choices were
+            drawn.
         TrainingError: If the numbers grow out of range; the policy is of no use then.
     """
     config = config or FitConfig()
     if not episodes:
         raise ConfigError("there is no episode to learn from")
-    job = _Fit(policy, episodes, config, seed, device)
-    first = measure_shift(policy, job.steps)
+    every = _Group(episodes, config)
+    drawn = _Group([episode for episode in episodes if episode.sampled], config)
+    undrawn = _Group([episode for episode in episodes if not episode.sampled], config)
+    judged = drawn if drawn.episodes else every
+    first = measure_shift(policy, judged.steps)
     choice = choose_method(first, config)
-    if choice.method is not FitMethod.AWR and first.sampled_steps < first.steps:
+    if choice.method is not FitMethod.AWR and not drawn.episodes:
         raise ConfigError(
-            f"method={choice.method.value!r} needs choices that were drawn at random, and "
-            f"{first.steps - first.sampled_steps} of {first.steps} were not: use 'awr'"
+            f"method={choice.method.value!r} needs choices that were drawn at random, and none of "
+            f"{len(every.steps)} was: use 'awr'"
         )
+    job = _Fit(policy, config, seed, device)
     rounds: list[FitRound] = []
     ended = "all rounds were made"
     shift, method = first, choice.method
@@ -181,70 +192,65 @@ def fit(
                 )
                 break
             method = choose_method(shift, config).method
-        rounds.append(FitRound(method=method, shift=shift, loss=job.run(method)))
-        shift = measure_shift(policy, job.steps)
+        if method is FitMethod.AWR:
+            rounds.append(FitRound(method=method, shift=shift, loss=job.regress(every)))
+        else:
+            loss = job.update(drawn, weighted=method is FitMethod.WEIGHTED_PPO)
+            rest = job.regress(undrawn) if undrawn.episodes else None
+            rounds.append(FitRound(method=method, shift=shift, loss=loss, undrawn_loss=rest))
+        shift = measure_shift(policy, judged.steps)
         if on_round is not None:
             on_round(rounds[-1])
+    beside = ""
+    if undrawn.episodes and choice.method is not FitMethod.AWR:
+        beside = (
+            f"; {len(undrawn.episodes)} of {len(episodes)} episodes hold choices that were not "
+            f"drawn and are learnt from by {FitMethod.AWR} beside it"
+        )
     return FitReport(
         episodes=len(episodes),
-        steps=len(job.steps),
+        undrawn_episodes=len(undrawn.episodes),
+        steps=len(every.steps),
         mean_reward=float(np.mean([episode.reward for episode in episodes])),
-        reason=f"{choice.method}: {choice.reason}; {ended}",
+        reason=f"{choice.method}: {choice.reason}{beside}; {ended}",
         rounds=tuple(rounds),
         shift=shift,
     )
 
 
+class _Group:
+    """Episodes that are learnt from in the same way."""
+
+    def __init__(self, episodes: Sequence[LoggedEpisode], config: FitConfig) -> None:
+        self.episodes = episodes
+        self.steps: list[LoggedStep] = [step for e in episodes for step in e.steps]
+        self.rewards = np.array(
+            [r for episode in episodes for r in _step_rewards(episode, config.redistribution)]
+        )
+
+
 class _Fit:
-    """The steps and the optimiser of one fitting."""
+    """The optimiser of one fitting."""
 
     def __init__(
-        self,
-        policy: SkillPolicy,
-        episodes: Sequence[LoggedEpisode],
-        config: FitConfig,
-        seed: int,
-        device: torch.device | str,
+        self, policy: SkillPolicy, config: FitConfig, seed: int, device: torch.device | str
     ) -> None:
-        self.steps: list[LoggedStep] = [step for e in episodes for step in e.steps]
         self._config = config
-        self._episodes = episodes
-        self._rewards = np.concatenate(
-            [_step_rewards(episode, config.redistribution) for episode in episodes]
-        )
         self._trainer = _WeightedTrainer(policy, config, seed=seed, device=device)
 
-    def run(self, method: FitMethod) -> float:
-        """One round; returns the mean loss."""
-        values = Judgement(self._trainer.policy, self.steps).values
-        if method is FitMethod.AWR:
-            return self._regress(values)
-        self._trainer.weighted = method is FitMethod.WEIGHTED_PPO
-        return self._trainer.update(self._buffer(values)).loss
+    def update(self, group: _Group, *, weighted: bool) -> float:
+        """One update by PPO; returns the mean loss."""
+        self._trainer.weighted = weighted
+        values = Judgement(self._trainer.policy, group.steps).values
+        return self._trainer.update(self._buffer(group, values)).loss
 
-    def _buffer(self, values: NDArray[np.float64]) -> RolloutBuffer:
-        buffer = self._trainer.new_buffer()
-        place = 0
-        for episode in self._episodes:
-            rows = range(place, place + len(episode.steps))
-            taken = buffer.add(
-                [
-                    step.rollout(value=float(values[row]), reward=float(self._rewards[row]))
-                    for step, row in zip(episode.steps, rows, strict=True)
-                ]
-            )
-            if not taken:
-                raise TrainingError(
-                    f"episode {episode.id!r} cannot be learnt from: a number in it is out of range"
-                )
-            place += len(episode.steps)
-        return buffer
-
-    def _regress(self, values: NDArray[np.float64]) -> float:
+    def regress(self, group: _Group) -> float:
+        """One pass of AWR; returns the mean loss."""
         config, trainer = self._config, self._trainer
-        buffer = self._buffer(values)
+        values = Judgement(trainer.policy, group.steps).values
+        buffer = self._buffer(group, values)
         found = gae(
-            self._rewards,
+            group.rewards,
             values,
             buffer.is_last,
             discount=config.ppo.discount,
@@ -255,31 +261,54 @@ class _Fit:
         batch = make_batch(
             list(buffer), returns=found.returns, advantages=weights, device=trainer.device
         )
-        order = trainer.epoch_order(len(self.steps)).to(trainer.device)
-        size = config.ppo.minibatch_size or len(order)
-        trainer.policy.train()
-        losses = [self._regression_step(batch.rows(rows)) for rows in torch.split(order, size)]
-        return float(np.mean(losses))
+        order = trainer.epoch_order(len(group.steps)).to(trainer.device)
+        gradient = PolicyGradient(trainer.policy)
+        parts = batch.rows(order).split(config.ppo.minibatch_size or len(order))
+        return float(np.mean([self._regression_step(part, gradient) for part in parts]))
 
-    def _regression_step(self, batch: RolloutBatch) -> float:
+    def _buffer(self, group: _Group, values: NDArray[np.float64]) -> RolloutBuffer:
+        buffer = self._trainer.new_buffer()
+        place = 0
+        for episode in group.episodes:
+            rows = range(place, place + len(episode.steps))
+            taken = buffer.add(
+                [
+                    step.rollout(value=float(values[row]), reward=float(group.rewards[row]))
+                    for step, row in zip(episode.steps, rows, strict=True)
+                ]
+            )
+            if not taken:
+                raise TrainingError(
+                    f"episode {episode.id!r} cannot be learnt from: a number in it is out of range"
+                )
+            place += len(episode.steps)
+        return buffer
+
+    def _regression_step(self, batch: RolloutBatch, gradient: PolicyGradient) -> float:
         """One gradient of AWR; the batch's advantages are its weights."""
-        config, trainer = self._config.ppo, self._trainer
-        found = evaluate(trainer.policy, batch)
-        error = (found.values_B - batch.returns_B).square().mean()
-        loss = (
-            -(batch.advantages_B * found.log_probs_B).mean()
-            + config.value_coefficient * 0.5 * error
-            - config.entropy_coefficient * found.entropy_B.mean()
+        config = self._config.ppo
+        found = gradient.forward(batch)
+        error_B = found.values_B - batch.returns_B
+        each = 1 / len(error_B)
+        gradient.backward(
+            EvaluationGradient(
+                log_probs_B=-each * batch.advantages_B,
+                values_B=config.value_coefficient * each * error_B,
+                entropy_B=torch.full_like(error_B, -config.entropy_coefficient * each),
+            )
         )
-        trainer.optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        norm = torch.nn.utils.clip_grad_norm_(trainer.policy.parameters(), config.max_gradient_norm)
+        norm = gradient.clip(config.max_gradient_norm)
         if not torch.isfinite(norm):
             raise TrainingError(
                 f"the gradient's length is {norm.item()!r}: fit with a lower learning_rate"
             )
-        trainer.optimizer.step()
-        return float(loss.detach())
+        self._trainer.optimizer.step()
+        loss = (
+            -(batch.advantages_B * found.log_probs_B).mean()
+            + config.value_coefficient * 0.5 * error_B.square().mean()
+            - config.entropy_coefficient * found.entropy_B.mean()
+        )
+        return float(loss)
 
 
 class _WeightedTrainer(PPOTrainer):

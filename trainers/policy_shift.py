@@ -54,12 +54,12 @@ class Judgement:
             _evaluate(policy, steps[start : start + _STEPS_AT_ONCE], with_bias)
             for start in range(0, len(steps), _STEPS_AT_ONCE)
         ]
-        self.log_probs = np.concatenate([part.log_probs_B.double().cpu() for part in parts])
+        self.log_probs = np.concatenate([part.log_probs_B.cpu().double() for part in parts])
         """float64 [T]."""
-        self.values = np.concatenate([part.values_B.double().cpu() for part in parts])
+        self.values = np.concatenate([part.values_B.cpu().double() for part in parts])
         """float64 [T]."""
         self.logits: list[NDArray[np.float64]] = [
-            row for part in parts for row in part.logits_BN.double().cpu().numpy()
+            row for part in parts for row in part.logits_BN.cpu().double().numpy()
         ]
         """T rows; -inf where a row is padded."""
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -67,6 +69,21 @@ def test_choices_without_chance_are_learnt_from_by_regression() -> None:
     assert report.shift.sampled_steps == 0
 
 
+def test_episodes_without_chance_are_learnt_from_beside_those_with_it() -> None:
+    world = LoggedBandit()
+    policy = world.policy(300)
+    before = world.value(policy)
+    drawn = world.record(policy, 300)
+    taken = [replace(e, id=f"best-{e.id}") for e in world.record(policy, 20, sampled=False)]
+    report = fit(policy, [*drawn, *taken], FitConfig(ppo=FAST))
+    assert report.rounds[0].method is FitMethod.PPO
+    assert report.rounds[0].undrawn_loss is not None
+    assert (report.episodes, report.undrawn_episodes) == (320, 20)
+    assert "20 of 320 episodes hold choices that were not drawn" in report.reason
+    assert report.shift.sampled_steps == report.shift.steps == 300
+    assert world.value(policy) > before + 0.15
+
+
 def test_the_rounds_end_when_the_traces_can_say_no_more() -> None:
     world = LoggedBandit()
     policy = world.policy(300)
@@ -97,7 +114,7 @@ def test_ppo_on_choices_without_chance_is_refused(method: FitMethod) -> None:
     world = LoggedBandit()
     policy = world.policy(1)
     before = weights(policy).clone()
-    with pytest.raises(ConfigError, match="20 of 20 were not: use 'awr'"):
+    with pytest.raises(ConfigError, match="none of 20 was: use 'awr'"):
         fit(policy, world.record(policy, 20, sampled=False), FitConfig(method=method))
     assert torch.equal(weights(policy), before)
 
