@@ -82,6 +82,14 @@ class RolloutBatch(NamedTuple):
         for start in range(0, len(self.states_BS), size):
             yield self.rows(slice(start, start + size))
 
+    def to(self, device: torch.device | str) -> "RolloutBatch":
+        """The same steps on a device."""
+
+        def moved(part: Any) -> Any:
+            return part.to(device) if isinstance(part, Tensor) else part
+
+        return RolloutBatch(*map(moved, self))._replace(draws=Draws(*map(moved, self.draws)))
+
     def biased(self, logits_BN: Tensor) -> Tensor:
         """Add the exploration bonus that was in force at each step."""
         if len(self.biases) == 1:
@@ -140,7 +148,7 @@ def make_batch(
         biases=biases,
         bias_B=bias_O[offer_B],
     )
-    return _moved(batch, device)
+    return batch.to(device)
 
 
 def _distinct(offers: Sequence[SkillOffer]) -> tuple[Tensor, list[Tensor]]:
@@ -172,11 +180,3 @@ def _padded(rows: Sequence[Tensor], fill: float) -> Tensor:
 
 def _floats(numbers: Sequence[float] | NDArray[np.floating]) -> Tensor:
     return torch.from_numpy(np.asarray(numbers, dtype=np.float32))
-
-
-def _moved(batch: RolloutBatch, device: torch.device | str) -> RolloutBatch:
-    def moved(part: Any) -> Any:
-        return part.to(device) if isinstance(part, Tensor) else part
-
-    moved_draws = Draws(*map(moved, batch.draws))
-    return RolloutBatch(*map(moved, batch))._replace(draws=moved_draws)

@@ -26,6 +26,7 @@ from langgraph_memskill.ranges import (
     check_share,
 )
 from langgraph_memskill.trainers.batches import RolloutBatch, make_batch
+from langgraph_memskill.trainers.devices import usable_device
 from langgraph_memskill.trainers.gradients import Evaluation, EvaluationGradient, PolicyGradient
 from langgraph_memskill.trainers.returns import gae, normalised
 from langgraph_memskill.trainers.rollout import RolloutBuffer
@@ -156,9 +157,12 @@ class PPOTrainer:
             seed: Of the order of the steps. Equal seeds, policies and rollouts give equal weights
                 on one kind of machine.
             device: "cpu", "cuda", "cuda:1" ...
+
+        Raises:
+            ConfigError: If the device cannot be used here.
         """
         self.config = config or PPOConfig()
-        self.device = torch.device(device)
+        self.device = usable_device(device)
         self.policy = policy.to(self.device)
         self.optimizer = torch.optim.Adam(
             self.policy.parameters(), lr=self.config.learning_rate, fused=True

@@ -161,7 +161,11 @@ def _best(
 ) -> tuple[TrainState, SkillPolicy, str]:
     if state.best_step is None:
         return state, policy, f"the last one: there were fewer than {config.best_updates} updates"
-    over = f"highest mean reward of {config.best_updates} updates in a row"
+    over = (
+        "highest reward of an update"
+        if config.best_updates == 1
+        else f"highest mean reward of {config.best_updates} updates in a row"
+    )
     if state.best_step == state.step:
         return state, policy, f"{over}; it is the last one, too"
     try:

@@ -60,6 +60,13 @@ def locomo(
         typer.Option(help="Model for reward=llm_judge.", show_default="the model itself"),
     ] = None,
     encoder: EncoderOption = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="Where updates are computed: 'cpu', 'cuda' ...; with --resume, too.",
+            show_default="cpu, or as the run was started",
+        ),
+    ] = None,
     install: Annotated[
         Path | None,
         typer.Option(help="Memory folder that is to use the trained controller and skills."),
@@ -77,7 +84,11 @@ def locomo(
     A run that was killed goes on with --resume FOLDER and ends as if it never had been.
     """
     screen = Screen(as_json=as_json)
+    from langgraph_memskill.trainers.devices import usable_device
+    from langgraph_memskill.trainers.metrics.writers import check_writers
     from langgraph_memskill.trainers.run_folder import only_process, read_manifest, write_manifest
+
+    check_writers(tensorboard=tensorboard, wandb_project=wandb)
 
     folder = out if resume is None else resume
     if resume is None:
@@ -91,6 +102,9 @@ def locomo(
                 "new run with --out"
             )
         manifest = read_manifest(resume)
+    if device is not None:
+        manifest = replace(manifest, config=replace(manifest.config, device=device))
+    usable_device(manifest.config.device)
     with only_process(folder):
         if resume is None:
             write_manifest(folder, manifest)

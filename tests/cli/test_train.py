@@ -1,10 +1,13 @@
 import json
+import sys
 from pathlib import Path
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from langgraph_memskill.memory import MemSkillMemory
 from langgraph_memskill.memory_folder import MemoryFolder
+from langgraph_memskill.trainers.metrics.names import Metric
 
 DATA = [
     {
@@ -96,11 +99,40 @@ def test_skills_that_get_the_trained_wording_are_named_and_kept(
     assert skill.read_text() == mine
 
 
+def test_tensorboard_files_hold_every_update(run, data):
+    done = run("train", "locomo", "--data", data, "--out", "r", *QUICK, "--tensorboard")
+    assert done.exit_code == 0, done.output
+    events = EventAccumulator("r/tensorboard")
+    events.Reload()
+    assert [event.step for event in events.Scalars(Metric.FINAL_REWARD)] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "module"),
+    [(["--tensorboard"], "torch.utils.tensorboard"), (["--wandb", "project"], "wandb")],
+)
+def test_a_missing_extra_is_named_before_anything_is_written(run, data, monkeypatch, flags, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    done = run("train", "locomo", "--data", data, "--out", "r", *QUICK, *flags)
+    assert done.exit_code == 1
+    extra = flags[0].removeprefix("--")
+    assert f"pip install 'langgraph-memskill[{extra}]'" in done.stderr
+    assert not Path("r").exists()
+
+
 def test_a_run_is_resumed_from_its_folder(run, data):
     run("train", "locomo", "--data", data, "--out", "r", *QUICK)
     done = run("train", "locomo", "--resume", "r", "--json")
     assert done.exit_code == 0
     assert json.loads(done.stdout)["state"]["step"] == 2
+
+
+def test_a_run_of_another_device_is_resumed_on_this_one(run, data):
+    run("train", "locomo", "--data", data, "--out", "r", *QUICK)
+    manifest = Path("r") / "run.json"
+    manifest.write_text(manifest.read_text().replace('"device": "cpu"', '"device": "abacus:1"'))
+    assert "cannot be used here" in run("train", "locomo", "--resume", "r").stderr
+    assert run("train", "locomo", "--resume", "r", "--device", "cpu").exit_code == 0
 
 
 def test_settings_come_from_toml_and_flags_go_before_it(run, data, tmp_path):
@@ -119,6 +151,8 @@ def test_settings_come_from_toml_and_flags_go_before_it(run, data, tmp_path):
         (["--set", "ppo.clip=0"], "clip=0"),
         (["--set", "reward=llm_judge"], "needs an LLM"),
         (["--conversation", "Zoe"], "it holds Ann, Cleo"),
+        (["--device", "abacus"], "device='abacus' cannot be used here"),
+        (["--set", "device=meta:7:1"], "device='meta:7:1' cannot be used here"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_written(run, data, arguments, words):

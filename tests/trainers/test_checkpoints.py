@@ -160,3 +160,24 @@ def test_the_same_step_may_be_written_again(checkpoints):
     found = trainer_of()
     assert checkpoints.load(found).episodes == 8
     assert equal(found, trainer_of(seed=1))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("devices", [("cuda", "cpu"), ("cpu", "cuda"), ("cuda", "cuda")])
+def test_a_checkpoint_goes_from_device_to_device(tmp_path, devices):
+    first, second = (
+        PPOTrainer(SkillPolicy(state_dim=8, skill_dim=4, hidden_dim=8), seed=3, device=device)
+        for device in devices
+    )
+    update(first)
+    Checkpoints(tmp_path).save(first, TrainState(step=1))
+    Checkpoints(tmp_path).load(second)
+    slots = second.optimizer.state_dict()["state"].values()
+    tensors = [*second.policy.parameters(), *(slot["exp_avg"] for slot in slots)]
+    assert {tensor.device.type for tensor in tensors} == {devices[1]}
+    assert torch.equal(first.generator.get_state(), second.generator.get_state())
+    update(first)
+    update(second)
+    pairs = zip(first.policy.parameters(), second.policy.parameters(), strict=True)
+    assert all(torch.allclose(a.cpu(), b.cpu(), rtol=1e-4, atol=1e-6) for a, b in pairs)

@@ -109,6 +109,20 @@ def test_steps_outside_of_both_clips_are_in_the_batches():
     assert 0 < ((found.values_B - batch.values_B).abs() > config.value_clip).sum() < len(ratio)
 
 
+@pytest.mark.parametrize("batch", BATCHES.values(), ids=BATCHES)
+def test_no_tensor_is_made_on_another_device(batch: RolloutBatch):
+    """On "meta" nothing is computed, but tensors of two devices do not go together there either."""
+    policy, config = policy_of().to("meta"), PPOConfig(value_clip=0.2)
+    moved = batch.to("meta")
+    gradient = PolicyGradient(policy)
+    found = gradient.forward(moved)
+    gradient.backward(ppo_gradient(found, moved, config))
+    gradient.clip(0.5)
+    assert {tensor.device.type for tensor in (gradient.flat, *found)} == {"meta"}
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        gradient.forward(batch)
+
+
 def test_one_pass_after_another_forgets_the_first():
     """Buffers are used again, by minibatches of other sizes and other banks too."""
     policy, config = policy_of(), PPOConfig()

@@ -173,7 +173,7 @@ def test_the_best_controller_is_told_from_the_last(tmp_path, parts, resumed):
     found = result.results
     assert (found.best.step, found.best.reward) == (2, pytest.approx(0.8))
     assert (found.last.step, found.last.reward) == (3, pytest.approx(0.4))
-    assert "highest mean reward" in found.reason
+    assert found.reason == "highest reward of an update"
     assert json.loads((tmp_path / "result.json").read_text())["best"]["step"] == 2
     second = run.checkpoints.policy(2)
     best, last = (
@@ -258,3 +258,10 @@ def test_plans_follow_from_seed_and_epoch_alone():
 )
 def test_the_stage_reward_is_the_mean_of_the_last_part(rewards, share, expected):
     assert stage_reward(rewards, share) == expected
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_a_run_on_a_gpu_leaves_a_controller_for_any_machine(tmp_path, parts):
+    train(tmp_path, replace(SHORT, device="cuda"), **parts)
+    assert all(p.device.type == "cpu" and p.isfinite().all() for p in parameters(tmp_path))

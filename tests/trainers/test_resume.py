@@ -10,6 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from langgraph_memskill.traces.episodes import read_recorded
+from langgraph_memskill.traces.reader import TraceReader
 from langgraph_memskill.trainers.metrics.reading import read_lines
 
 SCRIPT = Path(__file__).with_name("training_process.py")
@@ -26,7 +28,17 @@ def train(folder: Path, *point: str) -> int:
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "controller" / "controller.safetensors")
+    return {
+        f"{root.relative_to(folder)}/{name}": tensor
+        for root in (folder / "controller", folder / "last" / "controller")
+        for name, tensor in load_file(root / "controller.safetensors").items()
+    }
+
+
+def recorded(folder: Path) -> dict[str, tuple[list[tuple[int, ...]], float | None]]:
+    """Every episode's choices and reward."""
+    episodes = read_recorded(TraceReader(folder / "traces"))
+    return {e.id: ([step.chosen for step in e.steps], e.reward) for e in episodes}
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +70,5 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_never_was(points, unbrok
     assert all(torch.equal(found[name], expected[name]) for name in expected)
     steps = [line.step for line in read_lines(tmp_path / "metrics.jsonl").whole]
     assert steps == [0, 1, 2, 3, 4, 5]
+    # What an update that was played again has recorded twice is read once.
+    assert recorded(tmp_path) == recorded(unbroken)

@@ -115,15 +115,10 @@ class TensorBoardWriter:
             MissingDependencyError: If the package is not installed.
             TrainingError: If the folder cannot be written.
         """
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise missing_dependency(
-                "tensorboard", "tensorboard", "Writing TensorBoard files"
-            ) from error
+        summary_writer = _import_summary_writer()
         self._folder = Path(folder)
         try:
-            self._writer: Any = SummaryWriter(str(folder), purge_step=start_step or None)
+            self._writer: Any = summary_writer(str(folder), purge_step=start_step or None)
         except OSError as error:
             raise _unwritable(self._folder, error) from error
 
@@ -202,6 +197,22 @@ class ManyWriters:
                 stack.callback(writer.close)
 
 
+def check_writers(*, tensorboard: bool = False, wandb_project: str | None = None) -> None:
+    """Refuse what `open_writers` would refuse, before anything has been written.
+
+    Args:
+        tensorboard: As for `open_writers`.
+        wandb_project: As for `open_writers`.
+
+    Raises:
+        MissingDependencyError: If what is asked for is not installed.
+    """
+    if tensorboard:
+        _import_summary_writer()
+    if wandb_project is not None:
+        _import_wandb()
+
+
 @contextmanager
 def open_writers(
     folder: str | Path,
@@ -261,6 +272,16 @@ def _finite(value: float | None) -> float | None:
 def _unwritable(path: Path, error: OSError) -> TrainingError:
     reason = error.strerror or error
     return TrainingError(f"{path} cannot be written: {reason}. Free space, or name another folder")
+
+
+def _import_summary_writer() -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise missing_dependency(
+            "tensorboard", "tensorboard", "Writing TensorBoard files"
+        ) from error
+    return SummaryWriter
 
 
 def _import_wandb() -> ModuleType:
