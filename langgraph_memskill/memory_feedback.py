@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from langgraph.store.base import BaseStore
@@ -124,6 +124,26 @@ class MemoryFeedback(ABC):
     ) -> list[HardCase]:
         """Like `hard_cases`, without blocking the event loop."""
         return await asyncio.to_thread(lambda: self.hard_cases(user_id=user_id, scope=scope))
+
+    def add_hard_cases(self, cases: Iterable[HardCase]) -> list[HardCase]:
+        """Keep failures that no feedback tells of: of a benchmark, or of tasks with trajectories.
+
+        Args:
+            cases: Their `epoch` is set to the number of evolutions so far.
+
+        Returns:
+            The cases as they are kept; a repeat counts as one failure more.
+
+        Raises:
+            ConfigError: If a case has neither an id nor a question; none is kept then.
+            EvolutionError: If they cannot be kept.
+        """
+        pool = self._evolution.pool
+        return pool.add_all([replace(case, epoch=pool.epoch) for case in cases])
+
+    async def aadd_hard_cases(self, cases: Iterable[HardCase]) -> list[HardCase]:
+        """Like `add_hard_cases`, without blocking the event loop."""
+        return await asyncio.to_thread(self.add_hard_cases, list(cases))
 
     def _record(self, feedback: Feedback) -> None:
         if self._rewards is not None:

@@ -20,7 +20,11 @@ _ANSWER_SHARE = 0.75
 """Share of the answer's words that a memory must have to hold the answer."""
 _MATTER_SHARE = 0.5
 """Share of the question's words of which a memory must have more to be about its matter."""
-_NO_ANSWER = frozenset({"yes", "no", "true", "false", "none", "unknown"})
+_RELATED_SHARE = 0.3
+"""Share of the question's words that a memory with the answer's words must have, unless it comes
+from a needed source: the answer "2022" stands in many memories of the same person."""
+_NO_ANSWER = "yes no true false none unknown"
+"""Words that any memory may have, whatever was asked."""
 _MAX_NAMED = 3
 
 
@@ -101,7 +105,7 @@ class _Look:
         self.question_words = stems(case.question)
         answer = stems(case.expected or "")
         # Words that the question has, too, tell no answer from another, unless there are no others.
-        self.answer_words = (answer - self.question_words or answer) - _NO_ANSWER
+        self.answer_words = (answer - self.question_words or answer) - stems(_NO_ANSWER)
         self._shown = {memory.id for memory in case.memories}
         self._shown_texts = {memory.content for memory in case.memories}
 
@@ -125,7 +129,8 @@ class _Look:
         words = self._words(memory)
         if _share(self.answer_words, words) < _ANSWER_SHARE:
             return False
-        return self.is_from_source(memory) or bool(words & self.question_words)
+        is_related = _share(self.question_words, words) >= _RELATED_SHARE
+        return is_related or self.is_from_source(memory)
 
     def is_about(self, memory: Memory) -> bool:
         return _share(self.question_words, self._words(memory)) > _MATTER_SHARE

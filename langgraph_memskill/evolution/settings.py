@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from langgraph_memskill.errors import ConfigError
 
-_AT_LEAST_ONE = ("num_clusters", "cases_per_cluster", "max_changes", "attempts", "call_tokens")
+_AT_LEAST_ONE = ("num_clusters", "cases_per_cluster", "max_changes", "attempts")
 _AT_LEAST_ZERO = ("reflection_rounds", "seed")
 
 
@@ -29,8 +29,6 @@ class EvolutionSettings:
     attempts: int = 3
     """Calls of the designer for one reply at most, >= 1: it is asked again when a call fails or a
     reply cannot be read."""
-    call_tokens: int = 4096
-    """Upper length of one reply of the designer in tokens, >= 1."""
     duplicate_similarity: float = 0.95
     """Cosine of two descriptions from which a new skill counts as a copy of an existing one, in
     (0, 1]."""
