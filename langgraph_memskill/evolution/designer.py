@@ -139,15 +139,17 @@ class Designer:
     def _failed(self, dialogue: "_Dialogue[Any]", error: Exception) -> bool:
         """Note a failed call; whether a pause may help."""
         status = getattr(error, "status_code", None)  # the error classes of many client libraries
-        no_structure = status in _REFUSED or isinstance(error, NotImplementedError)
-        if dialogue.is_structured and no_structure:
+        is_refused = status in _REFUSED or isinstance(error, NotImplementedError)
+        no_structure = dialogue.is_structured and is_refused
+        dialogue.note_failure(error)
+        if dialogue.is_structured:
+            # What a schema made fail, such as a reply that was cut off, may be readable as text.
+            dialogue.use_text()
+        if no_structure:
             logger.info("the model has no structured output (%s): using text", type(error).__name__)
             self._without_structure.add(dialogue.request.schema)
-            dialogue.use_text()
-            dialogue.note_failure(error)
             return False
         logger.warning("a call of the designer failed: %s", type(error).__name__)
-        dialogue.note_failure(error)
         return True
 
 
