@@ -59,7 +59,7 @@ def _quality(report: Report) -> dict[str, Any] | None:
         color=_colours(alt, labels),
         tooltip=_tooltip(alt),
     )
-    limits = alt.Scale(domain=[0, 1])
+    limits = alt.Scale(zero=True, nice=True)
     rule = base.mark_rule(strokeWidth=2).encode(
         x=alt.X("low:Q", title="mean with its 95% interval", scale=limits), x2="high:Q"
     )
@@ -152,6 +152,7 @@ def _skills(report: Report) -> dict[str, Any] | None:
         bind=alt.binding_select(options=places, name="in "),
     )
     labels = [row.label for row in report.rows]
+    highest = max(row["share"] for row in rows)
     base = (
         alt.Chart(alt.Data(values=rows))
         .transform_filter("datum.place === place")
@@ -163,14 +164,14 @@ def _skills(report: Report) -> dict[str, Any] | None:
     cells = base.mark_rect().encode(
         color=alt.Color(
             "share:Q",
-            scale=alt.Scale(scheme="blues", domain=[0, 1], clamp=True),
+            scale=alt.Scale(scheme="blues", domainMin=0),
             legend=alt.Legend(title="share of choices", format=".0%"),
         ),
         tooltip=["row:N", "skill:N", "uses:Q", alt.Tooltip("share:Q", format=".1%")],
     )
     counts = base.mark_text(fontSize=11).encode(
         text="uses:Q",
-        color=alt.condition("datum.share > 0.5", alt.value("#fff"), alt.value("#111")),
+        color=alt.condition(f"datum.share > {highest / 2}", alt.value("#fff"), alt.value("#111")),
     )
     layered = alt.layer(cells, counts).properties(width=alt.Step(110), height=alt.Step(20))
     spec: dict[str, Any] = layered.add_params(place).to_dict()

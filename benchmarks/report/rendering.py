@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from langgraph_memskill.benchmarks.report.charts import EXTRA, PURPOSE, category_table, charts
 from langgraph_memskill.benchmarks.report.content import (
+    Difference,
     Report,
     differences,
     explorer_data,
@@ -78,7 +79,7 @@ def report_page(report: Report, *, title: str | None = None) -> str:
             title=title or f"Benchmark: {', '.join(tasks)}",
             report=report,
             main_metric=main_metric,
-            differences={(d.row, d.other): d for d in differences(report, main_metric)},
+            differences=_differences(report),
             category_table=category_table(report),
             best=_best(report),
             has_prices=any(row.log.total.price is not None for row in report.rows),
@@ -119,14 +120,23 @@ def _packed(data: object) -> str:
 
 
 def _best(report: Report) -> dict[str, float]:
-    """The highest overall mean of each metric, where there is something to compare."""
+    """The highest overall mean of each metric, where not all are equal."""
     found: dict[str, list[float]] = {}
     for row in report.rows:
         part = overall(row.log)
         for metric, summary in (part.metrics if part else {}).items():
             if summary.mean is not None:
                 found.setdefault(metric, []).append(summary.mean)
-    return {metric: max(means) for metric, means in found.items() if len(means) > 1}
+    return {metric: max(means) for metric, means in found.items() if max(means) > min(means)}
+
+
+def _differences(report: Report) -> dict[str, dict[tuple[str, str], Difference]]:
+    """By metric and pair of rows; metrics and rows without any pair are left out."""
+    found = {
+        metric: {(d.row, d.other): d for d in differences(report, metric) if d.interval}
+        for metric in report.metrics
+    }
+    return {metric: pairs for metric, pairs in found.items() if pairs}
 
 
 def _unscored(part: CategoryLog | None) -> int:

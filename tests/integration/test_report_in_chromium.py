@@ -218,7 +218,8 @@ def test_several_runs_are_compared(open_report):
         "no memory · run1",
         "plain RAG · run1",
     ]
-    assert opened.page.locator("#differences td[data-value]").count() == 6
+    f1 = opened.page.locator('#differences table[data-metric="f1"]')
+    assert f1.locator("td[data-value]").count() == 6
     assert opened.count() == "24 of 24 questions"
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from langgraph_memskill.benchmarks.report import charts as charts_module
 from langgraph_memskill.benchmarks.report.charts import charts
-from langgraph_memskill.benchmarks.report.content import make_report
+from langgraph_memskill.benchmarks.report.content import differences, make_report
 from langgraph_memskill.benchmarks.report.rendering import report_page, write_report
 from langgraph_memskill.benchmarks.run_log import write_run_log
 from langgraph_memskill.errors import DataError, MissingDependencyError
@@ -42,7 +42,7 @@ def packed(page):
 
 def values(page, table, row):
     """Exact means of a table's row, by metric."""
-    part = re.search(rf'<table id="{table}">.*?</table>', page, flags=re.DOTALL)[0]
+    part = re.search(rf'id="{table}">.*?</table>', page, flags=re.DOTALL)[0]
     cells = re.search(rf'<tr data-\w+="{row}">.*?</tr>', part, flags=re.DOTALL)[0]
     found = re.findall(r'data-metric="([^"]*)" data-value="([^"]*)"', cells)
     return [(metric, float(value)) for metric, value in found]
@@ -59,6 +59,21 @@ def test_the_categories_have_the_numbers_of_the_log(report, page):
     for number, name in enumerate(("multi-hop", "single-hop", "temporal", "overall")):
         wanted = [("f1", row.log.categories[number].metrics["f1"].mean) for row in report.rows]
         assert values(page, "categories", name) == wanted
+
+
+def test_differences_are_told_for_every_metric(report, page):
+    part = re.search(r'<section id="differences">.*?</section>', page, flags=re.DOTALL)[0]
+    assert re.findall(r'<table data-metric="([^"]*)">', part) == list(report.metrics)
+    for metric in report.metrics:
+        table = re.search(rf'<table data-metric="{metric}">.*?</table>', part, flags=re.DOTALL)[0]
+        shown = [float(value) for value in re.findall(r'data-value="([^"]*)"', table)]
+        assert shown == [found.interval.mean for found in differences(report, metric)]
+
+
+def test_the_best_is_marked_unless_all_are_equal(report, page):
+    assert page.count('class="number best"') == len(report.metrics)
+    same = report_page(make_report([("run", made_up_run(num_rows=1))]))
+    assert 'class="number best"' not in same
 
 
 def test_the_questions_are_in_the_page(report, page):
