@@ -91,13 +91,6 @@ class TrainingError(MemSkillError):
 
 class EvolutionError(MemSkillError):
     """Skills cannot evolve: a pool, a pending evolution or a decision about it cannot be used."""
-<<<<<<< Updated upstream
-=======
-
-
-class BenchmarkError(MemSkillError):
-    """A benchmark run cannot go on: more of its questions or spans fail than may fail."""
->>>>>>> Stashed changes
 
 
 class ModelCallError(MemSkillError):
