@@ -29,6 +29,8 @@ class Accuracy:
     estimate: str
     covered: float
     """Share of the intervals (95%) that hold the true value."""
+    bounded: float
+    """Share of the lower bounds, on which a verdict rests, that are not above it (97.5%)."""
     error: float
     """Mean absolute error."""
 
@@ -49,7 +51,7 @@ class Gain:
 def accuracies(pairs: int, episodes: int, steps: int) -> list[Accuracy]:
     """Compare the estimates, and the recorded mean as the naive one, with the truth."""
     world = LoggedBandit(k=2, length=steps, spread=0.6)
-    found: dict[str, list[tuple[bool, float]]] = {}
+    found: dict[str, list[tuple[bool, bool, float]]] = {}
     for seed in range(pairs):
         recorded, judged = world.policy(1000 + seed), world.policy(2000 + seed)
         truth = world.value(judged)
@@ -60,15 +62,21 @@ def accuracies(pairs: int, episodes: int, steps: int) -> list[Accuracy]:
             ("weighted importance sampling", result.weighted_importance_sampling),
             ("doubly robust", result.doubly_robust),
         ):
-            is_covered = estimate.low <= truth <= estimate.high
-            found.setdefault(name, []).append((is_covered, abs(estimate.value - truth)))
+            row = (
+                estimate.low <= truth <= estimate.high,
+                estimate.low <= truth,
+                abs(estimate.value - truth),
+            )
+            found.setdefault(name, []).append(row)
     return [
         Accuracy(
             estimate=name,
-            covered=float(np.mean([covered for covered, _ in rows])),
-            error=round(float(np.mean([error for _, error in rows])), 4),
+            covered=round(covered, 3),
+            bounded=round(bounded, 3),
+            error=round(error, 4),
         )
         for name, rows in found.items()
+        for covered, bounded, error in [np.mean(rows, axis=0).tolist()]
     ]
 
 
@@ -107,13 +115,16 @@ def _disturb(policy: SkillPolicy, seed: int) -> None:
 def main() -> None:
     """Print a JSON line for every result."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", type=int, default=100)
+    parser.add_argument("--pairs", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--episodes", type=int, default=400)
+    parser.add_argument("--few-episodes", type=int, default=60)
     arguments = parser.parse_args()
-    for steps in (1, 3):
-        for accuracy in accuracies(arguments.pairs, arguments.episodes, steps):
-            print(json.dumps({"steps": steps} | asdict(accuracy)), flush=True)
+    for episodes in (arguments.episodes, arguments.few_episodes):
+        for steps in (1, 3):
+            for accuracy in accuracies(arguments.pairs, episodes, steps):
+                case = {"episodes": episodes, "steps": steps}
+                print(json.dumps(case | asdict(accuracy)), flush=True)
     for gain in gains(arguments.seeds, arguments.episodes):
         print(json.dumps(asdict(gain)), flush=True)
 

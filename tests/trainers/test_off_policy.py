@@ -16,6 +16,7 @@ from langgraph_memskill.trainers.off_policy import (
     EvaluationConfig,
     PolicyEvaluation,
     evaluate_policy,
+    expanded_level,
 )
 from langgraph_memskill.trainers.policy_shift import effective_sample_size
 
@@ -49,6 +50,28 @@ def test_intervals_cover_the_truth_and_beat_the_recorded_mean(k: int, length: in
     # 19 of 20 on average; 16 or more with a probability of 0.997.
     assert (np.sum(covered, axis=0) >= 16).all()
     assert np.mean(errors) < 0.7 * np.mean(naive)
+
+
+@pytest.mark.slow
+def test_intervals_hold_when_few_episodes_have_most_of_the_weight() -> None:
+    """Plain percentile intervals cover 88 of 100 here."""
+    world = LoggedBandit(k=2, length=3, spread=0.6)
+    covered, effective = 0, []
+    for seed in range(100):
+        judged = world.policy(2000 + seed)
+        logged = world.record(world.policy(1000 + seed), 60, seed=seed)
+        found = evaluate_policy(judged, logged, QUICK)
+        covered += covers(found.doubly_robust, world.value(judged))
+        effective.append(found.ess)
+    assert np.median(effective) < 15
+    assert covered >= 93
+
+
+def test_few_effective_episodes_raise_the_level_of_the_interval() -> None:
+    # t(0.975, 9) = 2.2622, times sqrt(10 / 9) = 2.3846; 2 (1 - Phi(2.3846)) = 0.0171.
+    assert expanded_level(0.95, 10) == pytest.approx(0.9829, abs=1e-4)
+    assert expanded_level(0.95, 1e7) == pytest.approx(0.95, abs=1e-4)
+    assert expanded_level(0.95, 0.3) == expanded_level(0.95, 2) < 1
 
 
 def test_the_model_makes_the_estimate_sharper_than_weights_alone() -> None:
