@@ -8,8 +8,7 @@ first used.
 
 import logging
 from abc import abstractmethod
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
@@ -25,6 +24,7 @@ from langgraph_memskill.sentence_models import (
     load_model,
     model_name,
 )
+from langgraph_memskill.vector_cache import VectorCache
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -71,40 +71,6 @@ class TextEncoder(Protocol):
 
     async def aembed_query(self, text: str) -> list[float]:
         """Like `embed_query`, without blocking the event loop."""
-
-
-class VectorCache:
-    """The vectors of the texts used last, by text; several threads may use it."""
-
-    def __init__(self, capacity: int) -> None:
-        """Keep at most `capacity` texts; 0 keeps none.
-
-        Raises:
-            ConfigError: If `capacity` is negative.
-        """
-        if capacity < 0:
-            raise ConfigError(f"cache_size={capacity!r} must be at least 0 (0 turns the cache off)")
-        self._capacity = capacity
-        self._vectors: OrderedDict[str, Floats] = OrderedDict()
-        self._lock = Lock()
-
-    def __len__(self) -> int:
-        return len(self._vectors)
-
-    def find(self, texts: Sequence[str]) -> dict[str, Floats]:
-        """The vectors of those texts that are known."""
-        with self._lock:
-            found = {text: self._vectors[text] for text in texts if text in self._vectors}
-            for text in found:
-                self._vectors.move_to_end(text)
-        return found
-
-    def add(self, vectors: Mapping[str, Floats]) -> None:
-        """Keep vectors, dropping those that were not asked for the longest time."""
-        with self._lock:
-            self._vectors.update(vectors)
-            while len(self._vectors) > self._capacity:
-                self._vectors.popitem(last=False)
 
 
 class _CachedEncoder(Embeddings):

@@ -16,7 +16,6 @@ from langgraph_memskill.embedding import (
     EmbeddingsEncoder,
     SentenceEncoder,
     TextEncoder,
-    VectorCache,
     load_encoder,
 )
 from langgraph_memskill.errors import ConfigError, MissingDependencyError, ModelCallError
@@ -117,13 +116,6 @@ def test_more_texts_than_the_cache_holds_still_come_back(model, tmp_path):
     assert encoder.encode(["a", "b", "c"]).shape == (3, 3)
     uncached = SentenceEncoder(tmp_path, cache_size=0)
     assert np.array_equal(uncached.encode(["a"]), encoder.encode(["a"]))
-
-
-def test_a_cache_counts_its_texts():
-    cache = VectorCache(2)
-    cache.add({text: np.zeros(1, np.float32) for text in "abc"})
-    assert len(cache) == 2
-    assert set(cache.find(["a", "b", "c"])) == {"b", "c"}
 
 
 @pytest.mark.parametrize("option", [{"cache_size": -1}, {"batch_size": 0}])
