@@ -62,6 +62,19 @@ class Difference:
     num_pairs: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """What a row has built for all samples together."""
+
+    row: str
+    num_memories: int
+    actions: dict[str, int]
+    """Applied actions by type."""
+    failed_spans: int
+    failed_samples: int
+    """Samples for which nothing could be built."""
+
+
 def read_report(paths: Sequence[Path]) -> Report:
     """Read the runs that a page is about.
 
@@ -131,6 +144,30 @@ def differences(report: Report, metric: str) -> list[Difference]:
                     other=other.label,
                     interval=difference_interval(ours, theirs),
                     num_pairs=sum(a is not None and b is not None for a, b in pairs),
+                )
+            )
+    return found
+
+
+def built(report: Report) -> list[Built]:
+    """What each row has built, for the rows that have written memories."""
+    found = []
+    for row in report.rows:
+        builds = row.log.builds
+        actions: dict[str, int] = {}
+        for build in builds:
+            for kind, number in build.actions.items():
+                actions[kind] = actions.get(kind, 0) + number
+        failed = sum(build.failed_spans for build in builds)
+        broken = sum(build.error is not None for build in builds)
+        if actions or failed or broken:
+            found.append(
+                Built(
+                    row=row.label,
+                    num_memories=sum(build.num_memories for build in builds),
+                    actions=actions,
+                    failed_spans=failed,
+                    failed_samples=broken,
                 )
             )
     return found

@@ -16,6 +16,7 @@ from langgraph_memskill.benchmarks.report.charts import EXTRA, PURPOSE, category
 from langgraph_memskill.benchmarks.report.content import (
     Difference,
     Report,
+    built,
     differences,
     explorer_data,
     overall,
@@ -81,6 +82,7 @@ def report_page(report: Report, *, title: str | None = None) -> str:
             main_metric=main_metric,
             differences=_differences(report),
             category_table=category_table(report),
+            built=built(report),
             best=_best(report),
             has_prices=any(row.log.total.price is not None for row in report.rows),
             overall=overall,

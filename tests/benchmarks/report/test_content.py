@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langgraph_memskill.benchmarks.report.content import (
+    Built,
+    built,
     differences,
     explorer_data,
     limit_of,
@@ -117,6 +119,24 @@ def test_a_sample_that_could_not_be_built_says_why():
     report = make_report([("run", run.model_copy(update={"rows": (row,)}))])
     [item] = explorer_data(report)["items"]
     assert item["rows"][0]["error"] == "no memories: EmbeddingError: no"
+
+
+def test_what_was_built_is_summed_over_the_samples():
+    samples = [sample_log("a", 3), sample_log("b", 4)]
+    row = row_log("r", "r", samples, [], skills=("insert",))
+    first = row.builds[0].model_copy(update={"actions": {"insert": 3, "update": 2}})
+    broken = BuildLog(sample="b", key="k", error="EmbeddingError: no", failed_spans=2)
+    rows = [row.model_copy(update={"builds": (first, broken)}), row_log("x", "x", samples[:0], [])]
+    report = make_report([("run", run_log(rows, samples))])
+    assert built(report) == [
+        Built(
+            row="r",
+            num_memories=3,
+            actions={"insert": 3, "update": 2},
+            failed_spans=2,
+            failed_samples=1,
+        )
+    ]
 
 
 def test_a_memory_whose_span_is_not_in_the_log_is_shown_without():

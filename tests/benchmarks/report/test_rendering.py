@@ -174,6 +174,13 @@ def test_of_many_samples_the_skills_are_counted_together(monkeypatch):
     assert {row["place"] for row in data_of(charts(report)["skill-chart"])} == {"all samples"}
 
 
+def test_actions_are_told_by_kind():
+    page = report_page(make_report([("run", made_up_run(num_rows=4, num_samples=2))]))
+    table = re.search(r'<table id="built">.*?</table>', page, flags=re.DOTALL)[0]
+    row = re.search(r'<tr data-row="random skills">.*?</tr>', table, flags=re.DOTALL)[0]
+    assert re.findall(r'number">([^<]*)<', row) == ["60", "60", "0", "0"]
+
+
 def test_a_run_without_items_has_a_page():
     page = report_page(make_report([("run", run_log([], []))]))
     assert packed(page)["items"] == []
