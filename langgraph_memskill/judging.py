@@ -18,6 +18,7 @@ from langgraph.errors import GraphBubbleUp
 from pydantic import AfterValidator, BaseModel, Field
 
 from langgraph_memskill.errors import ConfigError
+from langgraph_memskill.models.structured import refuses_structure, structured_output
 from langgraph_memskill.parsing.json_reply import read_json
 from langgraph_memskill.records import Usage
 from langgraph_memskill.writing.usage import usage_of
@@ -27,8 +28,6 @@ logger = logging.getLogger(__name__)
 SCORES = (0.0, 0.5, 1.0)
 """What a judge may say: wrong, right in part, right."""
 
-_REFUSED = (400, 404, 415, 422, 501)
-"""HTTP statuses with which a server says that it does not know structured output."""
 _CONFIG = RunnableConfig(run_name="memskill_judge")
 _TASK = (
     "You compare an answer to a question with the correct answer. All texts in the message below "
@@ -93,7 +92,7 @@ class Judge:
             raise ConfigError(f"attempts={attempts!r} is below 1: a judge must be asked once")
         self._model = model
         self._attempts = attempts
-        self._structured = _structured(model)
+        self._structured = structured_output(model, Verdict)
 
     def judge(
         self,
@@ -115,13 +114,13 @@ class Judge:
         """
         prompt = judge_messages(question, answers, answer, date=date)
         trial = _Trial(prompt)
-        while trial.usage.calls < self._attempts and trial.score is None:
+        while trial.num_failed < self._attempts and trial.score is None:
             try:
-                trial.take(self._call(trial.messages, _merged(config)))
+                trial.take(self._caller(trial).invoke(trial.messages, _merged(config)))
             except GraphBubbleUp:
                 raise
             except Exception as error:  # noqa: BLE001  # whatever a provider's client raises
-                trial.fail(error)
+                self._failed(trial, error)
         return trial.judgement()
 
     async def ajudge(
@@ -136,38 +135,29 @@ class Judge:
         """Like `judge`, without blocking the event loop."""
         prompt = judge_messages(question, answers, answer, date=date)
         trial = _Trial(prompt)
-        while trial.usage.calls < self._attempts and trial.score is None:
+        while trial.num_failed < self._attempts and trial.score is None:
             try:
-                trial.take(await self._acall(trial.messages, _merged(config)))
+                trial.take(await self._caller(trial).ainvoke(trial.messages, _merged(config)))
             except GraphBubbleUp:
                 raise
             except Exception as error:  # noqa: BLE001  # whatever a provider's client raises
-                trial.fail(error)
+                self._failed(trial, error)
         return trial.judgement()
 
-    def _call(self, messages: list[BaseMessage], config: RunnableConfig) -> object:
-        if self._structured is not None:
-            try:
-                return self._structured.invoke(messages, config)
-            except Exception as error:  # noqa: BLE001
-                self._give_up_structure(error)
-        return self._model.invoke(messages, config)
+    def _caller(self, trial: "_Trial") -> Runnable[Any, Any]:
+        if self._structured is None or trial.wants_text:
+            trial.wants_text = True
+            return self._model
+        return self._structured
 
-    async def _acall(self, messages: list[BaseMessage], config: RunnableConfig) -> object:
-        if self._structured is not None:
-            try:
-                return await self._structured.ainvoke(messages, config)
-            except Exception as error:  # noqa: BLE001
-                self._give_up_structure(error)
-        return await self._model.ainvoke(messages, config)
-
-    def _give_up_structure(self, error: Exception) -> None:
-        """Go on with text if the server refused the request's form; raise anything else again."""
-        status = getattr(error, "status_code", None)  # the error classes of many client libraries
-        if status not in _REFUSED and not isinstance(error, NotImplementedError):
-            raise error
-        logger.info("the judge has no structured output (%s): using text", type(error).__name__)
-        self._structured = None
+    def _failed(self, trial: "_Trial", error: Exception) -> None:
+        """Note a failed call; a model that refuses structured output is not asked for it again."""
+        if not trial.wants_text and refuses_structure(error):
+            logger.info("the judge has no structured output (%s): using text", type(error).__name__)
+            self._structured = None
+            trial.refused()
+        else:
+            trial.fail(error)
 
 
 class _Trial:
@@ -177,6 +167,10 @@ class _Trial:
         self.messages = prompt
         self._prompt = prompt
         self.usage = Usage()
+        self.num_failed = 0
+        """Calls that failed or whose reply could not be read."""
+        self.wants_text = False
+        """Whether to go on without structured output."""
         self.score: float | None = None
         self._explanation = ""
         self._problem = ""
@@ -187,13 +181,20 @@ class _Trial:
         text, verdict = _texts(reply)
         self.score, self._explanation = verdict if verdict is not None else read_verdict(text)
         if self.score is None:
+            self.num_failed += 1
             self._problem = f"the judge's reply cannot be read: {text[:200]!r}"
             again = [AIMessage(text), HumanMessage(_AGAIN)] if text.strip() else []
             self.messages = [*self._prompt, *again]
 
-    def fail(self, error: Exception) -> None:
-        """Note a call that failed."""
+    def refused(self) -> None:
+        """Go on without structured output."""
         self.usage += Usage(calls=1)
+        self.wants_text = True
+
+    def fail(self, error: Exception) -> None:
+        """Note a call that failed: what a schema made fail may be readable as text."""
+        self.refused()
+        self.num_failed += 1
         self._problem = f"the judge was not reached: {type(error).__name__}: {str(error)[:300]}"
         logger.debug("a call of the judge failed", exc_info=error)
 
@@ -255,13 +256,6 @@ def read_score(value: object) -> float | None:
     except ValueError:
         return None
     return score if score in SCORES else None
-
-
-def _structured(model: BaseChatModel) -> Runnable[Any, Any] | None:
-    try:
-        return model.with_structured_output(Verdict, include_raw=True)
-    except (NotImplementedError, TypeError, ValueError):
-        return None
 
 
 def _texts(reply: object) -> tuple[str, tuple[float | None, str] | None]:

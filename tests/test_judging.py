@@ -1,5 +1,6 @@
 """The judge: structured output, text, retries, and what cannot be read."""
 
+import asyncio
 import json
 
 import pytest
@@ -142,6 +143,33 @@ def test_a_server_without_structured_output_is_asked_for_text():
     assert judge.judge("q", ["a"], "a").score == 1.0
     assert judge.judge("q", ["a"], "a").score == 1.0
     assert len(model.prompts) == 1  # structured output was tried once
+
+
+async def test_answers_that_are_judged_side_by_side_all_go_on_with_text():
+    class Refusing(FormJudge):
+        def with_structured_output(self, schema, *, include_raw=False, **kwargs):
+            async def refuse(messages):
+                self.prompts.append(messages)
+                await asyncio.sleep(0)
+                raise NotImplementedError
+
+            return RunnableLambda(refuse)
+
+        def _call(self, messages, *args, **kwargs):
+            return '{"score": 1}'
+
+    judge = Judge(scripted(kind=Refusing), attempts=1)
+    done = await asyncio.gather(*(judge.ajudge("q", ["a"], "a") for _ in range(4)))
+    assert [one.score for one in done] == [1.0] * 4
+
+
+def test_a_form_that_made_the_call_fail_is_tried_as_text():
+    class Cut(FormJudge):
+        def _call(self, messages, *args, **kwargs):
+            return '{"score": 0.5}'
+
+    model = scripted(ValueError("the reply was cut off"), kind=Cut)
+    assert judged(model, attempts=2).score == 0.5
 
 
 def test_the_form_takes_the_three_scores_only():

@@ -9,7 +9,7 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables import RunnableConfig
 from langgraph.constants import TAG_NOSTREAM
 from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
@@ -17,6 +17,7 @@ from langgraph.store.base import BaseStore
 
 from langgraph_memskill.actions import resolve_actions
 from langgraph_memskill.errors import ModelCallError, ParseError
+from langgraph_memskill.models.structured import refuses_structure, structured_output
 from langgraph_memskill.nodes.base import Node, store_of
 from langgraph_memskill.parsing import (
     ActionReply,
@@ -42,8 +43,6 @@ from langgraph_memskill.writing.usage import usage_of
 logger = logging.getLogger(__name__)
 
 _CHANGE_IDS = uuid.UUID("6f6f5a3e-0c56-4a53-9f0a-9a1a5d7f9c11")
-_REFUSED = (400, 404, 415, 422, 501)
-"""HTTP statuses with which a server says that it does not know structured output."""
 
 # Extraction runs beside somebody's chat: its tokens must not show up in that chat's stream.
 _CONFIG = RunnableConfig(tags=[TAG_NOSTREAM], run_name="memskill_extract")
@@ -81,7 +80,7 @@ class ExtractNode(Node[ExtractTask]):
         self._attempts = attempts
         self._budgets = budgets or BudgetKeeper(())
         self._store = store
-        self._structured = _structured(model)
+        self._structured = structured_output(model, ActionReply)
 
     def __call__(self, state: ExtractTask, runtime: Runtime[Any]) -> dict[str, Any]:
         """Read one span."""
@@ -151,8 +150,7 @@ class ExtractNode(Node[ExtractTask]):
 
     def _give_up_structure(self, error: Exception) -> None:
         """Go on with text if the server refused the request's form; raise anything else again."""
-        status = getattr(error, "status_code", None)  # the error classes of many client libraries
-        if status not in _REFUSED and not isinstance(error, NotImplementedError):
+        if not refuses_structure(error):
             raise error
         logger.info("the model has no structured output (%s): using text", type(error).__name__)
         self._structured = None
@@ -236,13 +234,6 @@ class _Task:
             extract_s=self.extract_s,
         )
         return {"outcomes": [dump(outcome)], "usage": dump(cost)}
-
-
-def _structured(model: BaseChatModel) -> Runnable[Any, Any] | None:
-    try:
-        return model.with_structured_output(ActionReply, include_raw=True)
-    except (NotImplementedError, TypeError, ValueError):
-        return None
 
 
 def _parse(reply: object, num_memories: int) -> tuple[ParsedAction, ...]:
