@@ -25,18 +25,22 @@ from langgraph_memskill.controller.policy import SkillPolicy
 from langgraph_memskill.controller.selectors import ControllerSelector
 from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.errors import ModelCallError, TrainingError
+from langgraph_memskill.evolution.diagnosis import GivenMemories, case_memories, diagnose
+from langgraph_memskill.evolution.records import HardCase
+from langgraph_memskill.evolution.records import Metric as CaseMetric
 from langgraph_memskill.graphs.answering import answer_of, ask, build_answering_graph
 from langgraph_memskill.graphs.construction import ConstructionParts, build_construction_graph
 from langgraph_memskill.memory_folder import store_index
 from langgraph_memskill.process_reward import process_reward
-from langgraph_memskill.records import Answer, RememberResult, Usage
+from langgraph_memskill.records import Answer, Memory, RememberResult, Usage
 from langgraph_memskill.settings import METHOD
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.stores.feedback import Feedback
+from langgraph_memskill.stores.items import aread_items, memory_of
 from langgraph_memskill.stores.pending import PendingSpans
 from langgraph_memskill.traces.recording import TraceRecorder
 from langgraph_memskill.traces.rows import StepTrace
-from langgraph_memskill.trainers.config import TrainConfig
+from langgraph_memskill.trainers.config import RewardName, TrainConfig
 from langgraph_memskill.trainers.material import EpisodePlan, Scorer, TrainingQuestion
 from langgraph_memskill.trainers.returns import redistribute
 from langgraph_memskill.trainers.rollout import RolloutStep, SkillOffer
@@ -44,6 +48,11 @@ from langgraph_memskill.trainers.rollout import RolloutStep, SkillOffer
 logger = logging.getLogger(__name__)
 
 _NAMESPACE = ("training",)
+_METRICS: dict[RewardName, CaseMetric] = {
+    "f1": CaseMetric.F1,
+    "llm_judge": CaseMetric.JUDGE,
+    "evidence_recall": CaseMetric.REWARD,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +63,18 @@ class AskedQuery:
     question: TrainingQuestion
     answer: str
     score: float
-    is_success: bool
-    memories: tuple[str, ...]
-    """Contents of the recalled memories, most similar first."""
+    hard_case: HardCase | None = None
+    """What the skills are to learn from, with its diagnosis; None for a query that succeeded."""
+
+    @property
+    def is_success(self) -> bool:
+        """Whether it counts as answered."""
+        return self.hard_case is None
+
+    @property
+    def key(self) -> str:
+        """Identifies the query in the pool of hard cases."""
+        return _case_id(self.trace_id, self.question)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +150,7 @@ class EpisodePlayer:
         *,
         run_id: str,
         answers: bool = True,
+        diagnoses: bool = False,
     ) -> None:
         """Make a player.
 
@@ -146,7 +165,9 @@ class EpisodePlayer:
             run_id: Of the training run, for the traces.
             answers: Whether the model answers the queries; otherwise their memories are recalled,
                 which is all that some scorers look at, and every answer is "".
+            diagnoses: Whether to find out what became of the facts that failed queries needed.
         """
+        self._diagnoses = diagnoses
         self._model = model
         self._model_name = model_name
         self._encoder = encoder
@@ -251,6 +272,9 @@ class EpisodePlayer:
             checkpointer=False,
         )
 
+        items = await aread_items(store, _NAMESPACE) if self._diagnoses else []
+        stored = [memory_of(item) for item in items]
+
         async def one(question: TrainingQuestion) -> AskedQuery | None:
             state = ask(question.text, _NAMESPACE, plan.style, question.date)
             async with self._question_slots:
@@ -260,23 +284,36 @@ class EpisodePlayer:
                     # An outage says nothing about the memories (QUIRK 63).
                     logger.warning("the query %s was not answered", question.id, exc_info=True)
                     return None
-                return await self._scored(plan, question, answer_of(final))
+                return await self._scored(plan, question, answer_of(final), stored)
 
         return await asyncio.gather(*map(one, plan.questions))
 
     async def _scored(
-        self, plan: EpisodePlan, question: TrainingQuestion, answer: Answer
+        self,
+        plan: EpisodePlan,
+        question: TrainingQuestion,
+        answer: Answer,
+        stored: Sequence[Memory],
     ) -> AskedQuery | None:
         score = await self._scorer(question, answer)
         if score is None:
             return None
+        metric = _METRICS[self._config.reward]
+        # A judge's half point is a failure, too (METHOD, "Evolution").
+        is_half = metric is CaseMetric.JUDGE and score < 1
+        case = None
+        if score < self._config.success_score or is_half:
+            case = _hard_case(plan, question, answer, score, metric)
+            if self._diagnoses:
+                evidence = GivenMemories(memories=stored)
+                found = await asyncio.to_thread(diagnose, case, evidence)
+                case = replace(case, diagnosis=found)
         return AskedQuery(
             trace_id=plan.trace_id,
             question=question,
             answer=answer.text,
             score=score,
-            is_success=score >= self._config.success_score,
-            memories=tuple(memory.content for memory in answer.memories),
+            hard_case=case,
         )
 
     def _played(
@@ -327,3 +364,24 @@ def _rollout(step: StepTrace, offer: SkillOffer, final_share: float) -> RolloutS
         value=0.0 if step.value is None else step.value,
         reward=(step.process_reward or 0.0) + final_share,
     )
+
+
+def _hard_case(
+    plan: EpisodePlan, question: TrainingQuestion, answer: Answer, score: float, metric: CaseMetric
+) -> HardCase:
+    return HardCase(
+        id=_case_id(plan.trace_id, question),
+        question=question.text,
+        expected=question.answers[0] if question.answers else None,
+        prediction=answer.text,
+        score=min(max(score, 0.0), 1.0),
+        metric=metric,
+        memories=case_memories(answer.memories),
+        episode_id=plan.id,
+        conversation=plan.trace_id,
+        needed_sources=question.evidence,
+    )
+
+
+def _case_id(trace_id: str, question: TrainingQuestion) -> str:
+    return f"{trace_id}:{question.id}"

@@ -7,18 +7,26 @@ from langgraph_memskill.trainers.metrics.names import Metric, skill_usage
 from langgraph_memskill.trainers.update_metrics import UpdateMetrics
 
 
-def stage_reward(rewards: Sequence[float], share: float) -> float | None:
+def stage_reward(
+    rewards: Sequence[float], share: float, *, window: int | None = None
+) -> float | None:
     """Mean of the last part of a stage's rewards (METHOD, "Evolution").
 
     Args:
         rewards: One an update.
         share: The part, in (0, 1]; at least one reward.
+        window: Updates of a moving average that smooths the part; its mean over all full windows
+            counts the updates at both ends less. None takes the plain mean.
 
     Returns:
         The mean; None without rewards.
     """
     start = min(int(len(rewards) * (1 - share)), len(rewards) - 1)
-    return mean(rewards[max(start, 0) :])
+    part = rewards[max(start, 0) :]
+    if window is None or not part:
+        return mean(part)
+    size = min(max(1, window), len(part))
+    return mean([sum(part[i : i + size]) / size for i in range(len(part) - size + 1)])
 
 
 def epoch_values(

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 
 from pydantic import JsonValue
 
+from langgraph_memskill.records import Usage
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.trainers.episodes import AskedQuery
 
@@ -31,6 +32,8 @@ class EvolutionOutcome(NamedTuple):
     """The bank to go on with, its new skills marked; None keeps the present one."""
     stop: bool = False
     """Whether further stages are not worth it."""
+    usage: Usage = Usage()
+    """What the designer's calls cost."""
 
 
 class Evolution(Protocol):

@@ -154,6 +154,7 @@ class TrainingRun:
             run_id=self._run_id,
             # The designer reads what was answered, whatever the reward looks at.
             answers=self.config.scores_answers or self._parts.evolution is not None,
+            diagnoses=self._parts.evolution is not None,
         )
         begun = _Clock(self._state)
         try:
@@ -299,7 +300,9 @@ class TrainingRun:
             is_last=outer == self.config.outer_epochs - 1,
         )
         outcome = await self._parts.evolution.after_stage(report, self._bank.copy())
-        self._state = replace(self._state, stopped=outcome.stop)
+        self._state = replace(
+            self._state, stopped=outcome.stop, usage=self._state.usage + outcome.usage
+        )
         if outcome.bank is not None:
             self._bank = outcome.bank.copy()
             self._state = replace(self._state, updates_since_change=0)
