@@ -28,6 +28,7 @@ from langgraph_memskill.memory_background import BackgroundRemembering
 from langgraph_memskill.memory_evolution import MemoryEvolution
 from langgraph_memskill.memory_folder import DEFAULT_PACKS, MemoryFolder, store_index
 from langgraph_memskill.memory_lifetimes import refuse_two_lifetimes
+from langgraph_memskill.memory_skills import MemorySkills
 from langgraph_memskill.middleware import MemSkillMiddleware
 from langgraph_memskill.models import load_model, model_name
 from langgraph_memskill.namespaces import running_for
@@ -37,6 +38,7 @@ from langgraph_memskill.prompts import AnswerStyle
 from langgraph_memskill.records import Answer, FailedSpan, RememberResult, Span
 from langgraph_memskill.settings import Settings
 from langgraph_memskill.skills.bank import SkillBank
+from langgraph_memskill.skills.packaged import SEED_NAMES
 from langgraph_memskill.stored_memories import StoredMemories
 from langgraph_memskill.stores.changes import ChangeLog
 from langgraph_memskill.stores.chroma import ChromaStore
@@ -46,7 +48,7 @@ from langgraph_memskill.traces.recording import TraceRecorder, make_recorder
 from langgraph_memskill.traces.rewards import RewardRecorder
 
 
-class MemSkillMemory(BackgroundRemembering, MemoryEvolution, StoredMemories):
+class MemSkillMemory(BackgroundRemembering, MemoryEvolution, MemorySkills, StoredMemories):
     """A long-term memory that an agent, a graph or a plain program can use.
 
     Every operation has an async twin with an "a" in front, which never blocks the event loop.
@@ -110,6 +112,8 @@ class MemSkillMemory(BackgroundRemembering, MemoryEvolution, StoredMemories):
         self._recorder = recorder
         self.model = load_model(model, encoder=text_encoder)
         self.skills = skills if skills is not None else SkillBank.seed(*DEFAULT_PACKS)
+        if self.settings.protect_seeds:
+            self.skills.protect(*(name for name in SEED_NAMES if name in self.skills))
         self.controller = make_selector(controller, text_encoder, explore=self.settings.explore)
         self._graph = build_construction_graph(self._parts(namespace), checkpointer=checkpointer)
         self._answering = build_answering_graph(

@@ -87,6 +87,9 @@ class Settings:
     one that True stands for)."""
     budgets: tuple[Budget, ...] = ()
     """Limits on model calls and tokens; a span that is beyond one is kept for `retry_failed()`."""
+    protect_seeds: bool = False
+    """Whether the seeds stay when a full bank gets a new skill (METHOD: they may go). Single skills
+    are protected with `SkillBank.protect` or `memskill skills protect`."""
     explore: bool = False
     """Whether a trained controller draws its skills with their probabilities instead of taking the
     best: what is recorded then says how other choices would have fared."""

@@ -1,4 +1,4 @@
-"""`memskill skills`: list, show, lint."""
+"""`memskill skills`: list, show, lint; the other commands have files of their own."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from langgraph_memskill.cli import skill_sharing, skill_versions
 from langgraph_memskill.cli.options import (
     DEFAULT_FOLDER,
     FolderOption,
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from langgraph_memskill.records import Skill
     from langgraph_memskill.skills.bank import SkillBank
 
-app = typer.Typer(no_args_is_help=True, help="Look at the memory skills, and check them.")
+app = typer.Typer(no_args_is_help=True, help="Look at the memory skills, check and change them.")
 
 
 @app.command("list")
@@ -89,6 +90,15 @@ def lint(
     screen.show(Text(f"{counted(errors, 'error')}, {len(issues) - errors} to improve", style="dim"))
     if errors:
         raise typer.Exit(1)
+
+
+app.command("log")(skill_versions.show_log)
+app.command("diff")(skill_versions.show_diff)
+app.command("rollback")(skill_versions.roll_back)
+app.command("protect")(skill_versions.protect)
+app.command("unprotect")(skill_versions.unprotect)
+app.command("export")(skill_sharing.export)
+app.command("import")(skill_sharing.import_)
 
 
 def _skills(folder: Path) -> Path:

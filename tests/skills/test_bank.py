@@ -350,3 +350,30 @@ def test_a_copy_is_independent(bank, make_skill):
     assert bank.names == ("delta", "alpha", "Zeta")
     assert bank["alpha"] == make_skill("alpha")
     assert bank.new_names == {"alpha"}
+
+
+def test_protected_seeds_outlive_a_full_bank(make_skill):
+    bank = SkillBank.seed(capacity=5)
+    bank.protect(*SkillBank.seed().names)
+    bank.add(make_skill("first"))
+    bank.record_reward("noop", -1.0)  # by METHOD's rule it would have to go
+    assert bank.add(make_skill("second")) == make_skill("first")
+    bank.unprotect("noop")
+    evicted = bank.add(make_skill("third"))
+    assert evicted is not None
+    assert evicted.name == "noop"
+
+
+def test_protecting_what_is_not_there(make_skill):
+    bank = SkillBank([make_skill("a")])
+    with pytest.raises(SkillError, match="no skill 'b'"):
+        bank.protect("a", "b")
+    assert bank.protected == frozenset()
+
+
+def test_a_bank_can_become_another(make_skill):
+    bank, other = SkillBank([make_skill("a")]), SkillBank([make_skill("b")], capacity=3)
+    other.add(make_skill("c"))
+    bank.become(other)
+    other.remove("b")
+    assert (bank.names, bank.capacity, bank.new_names) == (("b", "c"), 3, {"c"})
