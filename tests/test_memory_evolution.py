@@ -305,3 +305,26 @@ def test_purging_a_memory_takes_it_out_of_the_cases(open_memory: Open, folder: P
     memory.close()
     files = [file.read_bytes() for file in (folder / "evolution").iterdir()]
     assert not any(b"Clara rides daily" in content for content in files)
+
+
+def test_a_span_whose_skills_all_left_meanwhile_is_kept_for_retry(
+    make_memory: Callable[..., MemSkillMemory],
+) -> None:
+    memory = make_memory()
+    select = memory.controller.select
+
+    class Leaving:
+        """The bank loses its skills right after the choice, as in an evolution."""
+
+        name, version = "leaving", ""
+
+        def select(self, requests: Any, bank: Any, k: int) -> Any:
+            chosen = select(requests, bank, k)
+            for name in bank.names:
+                bank.remove(name)
+            return chosen
+
+    leaving = make_memory(controller=Leaving(), skills=memory.skills.copy())
+    result = leaving.remember("remember tea", user_id="u")
+    assert "has left the bank" in result.failed[0].reason
+    assert result.memories == ()

@@ -167,7 +167,6 @@ class HardCasePool:
         if num_changed:
             with self._reading() as connection:
                 connection.execute("VACUUM")
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return num_changed
 
     def clear(self) -> None:
@@ -310,7 +309,7 @@ def _connect(path: Path | None) -> sqlite3.Connection:
     )
     connection.row_factory = sqlite3.Row
     connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-    connection.execute("PRAGMA journal_mode = WAL")
+    # No write-ahead log: processes that make a file at once would lock each other out.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA secure_delete = ON")
     return connection

@@ -31,7 +31,6 @@ from langgraph_memskill.records import (
     Memory,
     ParsedAction,
     Selection,
-    Skill,
     Span,
     Usage,
 )
@@ -43,6 +42,8 @@ from langgraph_memskill.writing.usage import usage_of
 logger = logging.getLogger(__name__)
 
 _CHANGE_IDS = uuid.UUID("6f6f5a3e-0c56-4a53-9f0a-9a1a5d7f9c11")
+
+_LOST_SKILLS = "every picked skill has left the bank meanwhile: choose again"
 
 # Extraction runs beside somebody's chat: its tokens must not show up in that chat's stream.
 _CONFIG = RunnableConfig(tags=[TAG_NOSTREAM], run_name="memskill_extract")
@@ -85,6 +86,8 @@ class ExtractNode(Node[ExtractTask]):
     def __call__(self, state: ExtractTask, runtime: Runtime[Any]) -> dict[str, Any]:
         """Read one span."""
         task = _Task(state, self._bank, runtime)
+        if task.lost_skills:
+            return task.outcome((), called=False, failure=_LOST_SKILLS)
         if task.nothing_to_do:
             return task.outcome((), called=False)
         counted = self._budgets.counts_users
@@ -107,6 +110,8 @@ class ExtractNode(Node[ExtractTask]):
     async def acall(self, state: ExtractTask, runtime: Runtime[Any]) -> dict[str, Any]:
         """Like calling the node, without blocking the event loop."""
         task = _Task(state, self._bank, runtime)
+        if task.lost_skills:
+            return task.outcome((), called=False, failure=_LOST_SKILLS)
         if task.nothing_to_do:
             return task.outcome((), called=False)
         counted = self._budgets.counts_users
@@ -178,12 +183,11 @@ class _Task:
         self.span = load(Span, state["span"])
         self.memories = load_all(Memory, state.get("memories", []))
         selection = load(Selection, state["selection"])
+        # The bank may have evolved since the choice, and a skill may have made room for another.
+        present = [skill for name in selection.skills if (skill := bank.get(name)) is not None]
         # A picked noop skill means "nothing to store here"; there is nothing to execute in it.
-        self.skills: list[Skill] = [
-            self_skill
-            for self_skill in (bank[name] for name in selection.skills)
-            if self_skill.action_type is not ActionType.NOOP
-        ]
+        self.skills = [skill for skill in present if skill.action_type is not ActionType.NOOP]
+        self.lost_skills = bool(selection.skills) and not present
 
     @property
     def nothing_to_do(self) -> bool:

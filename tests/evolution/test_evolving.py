@@ -9,10 +9,12 @@ from langgraph_memskill.errors import ConfigError
 from langgraph_memskill.evolution.evolving import aevolve_bank, evolve_bank
 from langgraph_memskill.evolution.reading import DesignerTask
 from langgraph_memskill.evolution.records import (
+    CaseOrigin,
     ChangeAction,
     EvolutionStatus,
     FailedAttempt,
     HardCase,
+    Metric,
     StageFeedback,
 )
 from langgraph_memskill.evolution.settings import EvolutionSettings
@@ -178,6 +180,24 @@ def test_settings_bound_the_cases_that_the_designer_sees(cases: Cases, encoder: 
     settings = EvolutionSettings(num_clusters=2, cases_per_cluster=1)
     evolve_bank(SkillBank.seed(), cases, model=designer, encoder=encoder, settings=settings)
     assert len(designer.requests[0].cases) == 2
+
+
+def test_unsolved_tasks_become_skills_too(encoder: Any) -> None:
+    tasks_failed = [
+        HardCase(
+            id=f"game{n}",
+            question=f"put a {thing} in the fridge",
+            metric=Metric.SUCCESS,
+            origin=CaseOrigin.GAME,
+            conversation=f"games/{n}.tw-pddl",
+            trajectory=f"> look\nYou see a {thing}.\n> open fridge\nIt is open already.",
+        )
+        for n, thing in enumerate(("mug", "plate", "potato"))
+    ]
+    designer = RuleDesigner()
+    result = evolve_bank(SkillBank.seed(), tasks_failed, model=designer, encoder=encoder)
+    assert all(request.is_interactive for request in designer.requests)
+    assert "fridge" in result.after["ways_to_solve_tasks_memory_quality"].description
 
 
 def test_the_extractive_model_is_no_designer(cases: Cases, encoder: Any) -> None:
