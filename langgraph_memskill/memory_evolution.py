@@ -15,6 +15,7 @@ from langgraph_memskill.evolution.records import EvolutionResult, HardCase
 from langgraph_memskill.evolution.runs import PendingEvolution
 from langgraph_memskill.evolution.settings import EvolutionSettings
 from langgraph_memskill.evolution.stored_evidence import StoredEvidence
+from langgraph_memskill.extractive.model import ExtractiveChatModel
 from langgraph_memskill.graphs.evolution import EvolutionParts
 from langgraph_memskill.models import load_model
 from langgraph_memskill.skills.bank import SkillBank
@@ -121,9 +122,9 @@ class MemoryEvolution:
                 fit, or an edited text breaks a rule; nothing is changed then.
         """
         place = self._place()
-        chosen = None if decision is not None else self.model
-        if model is not None:
-            chosen = load_model(model, encoder=self.encoder)
+        # A memory without an LLM may still make changes that only wait for that.
+        own = None if isinstance(self.model, ExtractiveChatModel) else self.model
+        chosen = own if model is None else load_model(model, encoder=self.encoder)
         parts = self._evolution_parts(chosen, place)
         return self._taken_over(self._evolution.runs.resume(parts, evolution_id, decision), place)
 

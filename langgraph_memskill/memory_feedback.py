@@ -24,9 +24,6 @@ from langgraph_memskill.stores.feedback import (
 )
 from langgraph_memskill.traces.rewards import RewardRecorder
 
-_SUCCESS = 0.5
-"""Reward from which a question counts as answered."""
-
 
 class MemoryFeedback(ABC):
     """The part of `StoredMemories` that takes rewards."""
@@ -151,10 +148,10 @@ class MemoryFeedback(ABC):
 
     def _learn(self, case: HardCase) -> None:
         pool = self._evolution.pool
-        if case.score >= _SUCCESS:
-            pool.resolve([case.key])
-        else:
+        if case.metric.is_failure(case.score):
             pool.add(replace(case, epoch=pool.epoch))
+        else:
+            pool.resolve([case.key])
 
     def _asked_namespace(
         self,

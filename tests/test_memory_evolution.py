@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from langgraph_memskill.errors import ConfigError, EvolutionError
+from langgraph_memskill.errors import ConfigError, EvolutionError, SkillError
 from langgraph_memskill.evolution.approval import REFUSED, Decision, Edit
 from langgraph_memskill.evolution.records import CaseOrigin, EvolutionStatus, FailureCause
 from langgraph_memskill.evolution.settings import EvolutionSettings
@@ -190,7 +190,6 @@ def test_another_process_decides_without_a_designer(open_memory: Open) -> None:
     other = open_memory()
     [pending] = other.pending_evolutions()
     assert pending.is_waiting
-    assert pending.result is not None
     result = other.resume_evolution(pending.id[:8], Decision(accept=(1,)))
     assert result.status is EvolutionStatus.APPLIED
     assert result.id == waiting.id
@@ -328,3 +327,44 @@ def test_a_span_whose_skills_all_left_meanwhile_is_kept_for_retry(
     result = leaving.remember("remember tea", user_id="u")
     assert "has left the bank" in result.failed[0].reason
     assert result.memories == ()
+
+
+class Interrupted(BaseException):
+    """As by the keyboard: it ends the evolution where it is."""
+
+
+def test_an_evolution_that_was_broken_off_goes_on_where_it_stopped(
+    open_memory: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = open_memory()
+    failed(memory)
+    designer = RuleDesigner()
+
+    def broken(*_: Any) -> None:
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr("langgraph_memskill.evolution.nodes.check.CheckNode.work", broken)
+        with pytest.raises(Interrupted):
+            memory.evolve(designer)
+    [pending] = memory.pending_evolutions()
+    assert (pending.node, pending.is_waiting) == ("check", False)
+    with pytest.raises(EvolutionError, match="was broken off before 'check'"):
+        memory.evolve(designer)
+    with pytest.raises(EvolutionError, match="nothing to decide yet"):
+        memory.resume_evolution(pending.id, Decision(accept=(1,)))
+    result = memory.resume_evolution(pending.id)
+    assert result.status is EvolutionStatus.APPLIED
+    assert len(designer.requests) == 3, "nothing is asked twice"
+
+
+def test_what_had_not_begun_is_not_in_the_way(open_memory: Open, folder: Path) -> None:
+    memory = open_memory()
+    failed(memory)
+    file = folder / "skills" / "insert" / "SKILL.md"
+    good = file.read_bytes()
+    file.write_text("no front matter", encoding="utf-8")
+    with pytest.raises(SkillError):
+        memory.evolve(RuleDesigner())
+    file.write_bytes(good)
+    assert memory.evolve(RuleDesigner()).status is EvolutionStatus.APPLIED

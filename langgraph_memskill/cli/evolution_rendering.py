@@ -50,7 +50,7 @@ def pending_document(pending: PendingEvolution) -> Document:
         "designer": pending.designer,
         "next": pending.node,
         "waits_for_a_decision": pending.is_waiting,
-        "changes": [] if pending.result is None else dump_all(pending.result.changes),
+        "changes": dump_all(pending.result.changes),
     }
 
 
@@ -78,8 +78,8 @@ def pending_lines(pending: PendingEvolution) -> Group:
     """An evolution that waits, or was broken off."""
     what = "waits for a decision" if pending.is_waiting else f"broken off before {pending.node}"
     head = f"{pending.id}  {pending.started_at}  {what}"
-    changes = () if pending.result is None else pending.result.changes
-    return Group(Text(printable(head), style="bold"), *change_lines(changes), *_advice(pending))
+    changes = change_lines(pending.result.changes)
+    return Group(Text(printable(head), style="bold"), *changes, *_advice(pending))
 
 
 def change_lines(changes: Sequence[SkillChange]) -> Iterator[RenderableType]:

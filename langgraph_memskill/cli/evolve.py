@@ -128,7 +128,7 @@ def _show_pending(place: Place, save: Path | None, screen: Screen) -> None:
 
     with open_memory(place, "extractive", screen) as memory:
         found = memory.pending_evolutions()
-    changes = [c for entry in found if entry.result is not None for c in entry.result.changes]
+    changes = [change for entry in found for change in entry.result.changes]
     written = [] if save is None else [write_skill(save, change.after) for change in changes]
     screen.emit({"pending": [pending_document(entry) for entry in found]})
     for entry in found:
@@ -172,7 +172,7 @@ def _resume(
         decision = None
         if is_decision:
             found = [p for p in memory.pending_evolutions() if p.id.startswith(evolution_id)]
-            changes = found[0].result.changes if found and found[0].result is not None else ()
+            changes = found[0].result.changes if found else ()
             decision = _decision(accept, refuse, edits, len(changes))
         with screen.busy("the evolution goes on"):
             result = memory.resume_evolution(evolution_id, decision)

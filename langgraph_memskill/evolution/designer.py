@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from langgraph_memskill.errors import ConfigError, ParseError
 from langgraph_memskill.models import model_name
+from langgraph_memskill.models.structured import refuses_structure, structured_output
 from langgraph_memskill.records import Usage
 from langgraph_memskill.writing.usage import usage_of
 
@@ -24,8 +25,6 @@ logger = logging.getLogger(__name__)
 
 ReplyT = TypeVar("ReplyT")
 
-_REFUSED = (400, 404, 415, 422, 501)
-"""HTTP statuses with which a server says that it does not know structured output."""
 _MAX_QUOTED_CHARS = 2000
 # The designer may run beside somebody's chat: its tokens must not show up in that chat's stream.
 _CONFIG = RunnableConfig(tags=[TAG_NOSTREAM], run_name="memskill_designer")
@@ -124,23 +123,18 @@ class Designer:
     def _named(self) -> BaseChatModel:
         if self._model is None:
             raise ConfigError(
-                "the evolution has to ask its designer: name a language model (--model)"
+                "the evolution still has to ask its designer: name a language model (--model)"
             )
         return self._model
 
     def _structured(self, schema: type[BaseModel]) -> Runnable[Any, Any] | None:
         if schema in self._without_structure:
             return None
-        try:
-            return self._named().with_structured_output(schema, include_raw=True)
-        except (NotImplementedError, TypeError, ValueError):
-            return None
+        return structured_output(self._named(), schema)
 
     def _failed(self, dialogue: "_Dialogue[Any]", error: Exception) -> bool:
         """Note a failed call; whether a pause may help."""
-        status = getattr(error, "status_code", None)  # the error classes of many client libraries
-        is_refused = status in _REFUSED or isinstance(error, NotImplementedError)
-        no_structure = dialogue.is_structured and is_refused
+        no_structure = dialogue.is_structured and refuses_structure(error)
         dialogue.note_failure(error)
         if dialogue.is_structured:
             # What a schema made fail, such as a reply that was cut off, may be readable as text.

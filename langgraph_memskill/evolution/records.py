@@ -31,6 +31,10 @@ class Metric(StrEnum):
     REWARD = "reward"
     """An application's reward; below 0.5 is a failure."""
 
+    def is_failure(self, score: float) -> bool:
+        """Whether a query with this score is a hard case (METHOD, "Evolution")."""
+        return score < (1.0 if self in (Metric.JUDGE, Metric.SUCCESS) else 0.5)
+
 
 class FailureCause(StrEnum):
     """Why the memories did not help, as far as the memories and their sources show."""

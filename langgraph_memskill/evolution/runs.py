@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any, cast
 
 from filelock import FileLock, Timeout
@@ -37,8 +38,8 @@ class PendingEvolution:
     """What comes next: "approve" if it waits for a decision; otherwise it was broken off there."""
     designer: str
     """Name of the designer's model."""
-    result: EvolutionResult | None = None
-    """What it has come to so far; None if it has not even read the bank."""
+    result: EvolutionResult
+    """What it has come to so far."""
 
     @property
     def is_waiting(self) -> bool:
@@ -57,6 +58,7 @@ class EvolutionRuns:
         """
         self._path = None if path is None else Path(path)
         self._connection: sqlite3.Connection | None = None
+        self._busy = Lock()
 
     def start(self, parts: EvolutionParts, start: EvolutionState) -> EvolutionResult:
         """Run an evolution until its end, or until a person has to decide.
@@ -163,10 +165,11 @@ class EvolutionRuns:
         found, finished = [], []
         for thread in _threads(saver):
             snapshot = graph.get_state(_config(thread))
-            if snapshot.next:
+            if snapshot.next and "bank" in snapshot.values:
                 found.append(_told(thread, snapshot))
             else:
-                finished.append(thread)  # killed before it could be forgotten
+                # Killed before it could be forgotten, or before it had asked or read anything.
+                finished.append(thread)
         self._forget(saver, finished)
         return sorted(found, key=lambda pending: (pending.started_at, pending.id))
 
@@ -180,7 +183,9 @@ class EvolutionRuns:
 
     @contextmanager
     def _working(self) -> Iterator[SqliteSaver]:
-        """The checkpointer, while no other process works with it."""
+        """The checkpointer, while no other thread or process works with it."""
+        if not self._busy.acquire(blocking=False):
+            raise EvolutionError("this memory's skills are evolving already: wait for it")
         try:
             if self._path is None:
                 yield SqliteSaver(self._opened())
@@ -196,6 +201,8 @@ class EvolutionRuns:
             raise EvolutionError(
                 f"the evolutions in {str(self._place)!r} cannot be read or written: {error}"
             ) from error
+        finally:
+            self._busy.release()
 
     @property
     def _place(self) -> Path:
@@ -235,7 +242,7 @@ def _told(thread: str, snapshot: StateSnapshot) -> PendingEvolution:
         started_at=values.get("at", ""),
         node=snapshot.next[0],
         designer=values.get("designer", ""),
-        result=result_of(values) if "bank" in values else None,
+        result=result_of(values),
     )
 
 

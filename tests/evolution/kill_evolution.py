@@ -69,7 +69,6 @@ def drive(folder: Path) -> None:
         current = versions.current()
         pending = files.runs.pending(parts)
         if pending and pending[0].is_waiting:
-            assert pending[0].result is not None
             decision = Decision.accept_all(pending[0].result.changes)
             files.runs.resume(parts, pending[0].id, decision)
         elif pending:
