@@ -6,7 +6,9 @@ choice, truncated so that no step decides alone (V-trace's rule; Espeholt et al.
 ratio is to the policy at the start of the round, not to the recorded one (Hilton et al., 2022).
 Traces of quite another policy carry no such weights: they are learnt from by advantage-weighted
 regression (Peng et al., 2019), which makes the choices more likely that went better than expected.
-So are episodes of a selector that always takes the best, beside PPO for the others.
+Episodes of a selector that always takes the best carry none either, and say nothing about what else
+could have been chosen: they are left out if there are others, because beside drawn choices they
+pull the policy to that selector (`benchmarks.learning.offline`, "half drawn").
 
 Shapes: B steps of a minibatch, T steps.
 """
@@ -90,9 +92,6 @@ class FitRound:
     """Before the pass."""
     loss: float
     """Mean over its minibatches."""
-    undrawn_loss: float | None = None
-    """Of the regression on the episodes whose choices were not drawn; None if `method` learnt from
-    all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +99,9 @@ class FitReport:
     """What fitting did."""
 
     episodes: int
-    undrawn_episodes: int
-    """Those among them with a choice that was not drawn."""
+    """Those that were learnt from."""
+    left_out_episodes: int
+    """Those with a choice that was not drawn, beside others without one."""
     steps: int
     mean_reward: float
     """Of the episodes as recorded."""
@@ -168,18 +168,17 @@ def fit(
     config = config or FitConfig()
     if not episodes:
         raise ConfigError("there is no episode to learn from")
-    every = _Group(episodes, config)
-    drawn = _Group([episode for episode in episodes if episode.sampled], config)
-    undrawn = _Group([episode for episode in episodes if not episode.sampled], config)
-    judged = drawn if drawn.episodes else every
-    first = measure_shift(policy, judged.steps)
+    drawn = [episode for episode in episodes if episode.sampled]
+    # Who asks for regression gets it on everything.
+    used = drawn if drawn and config.method is not FitMethod.AWR else episodes
+    job = _Fit(policy, used, config, seed, device)
+    first = measure_shift(policy, job.steps)
     choice = choose_method(first, config)
-    if choice.method is not FitMethod.AWR and not drawn.episodes:
+    if choice.method is not FitMethod.AWR and not drawn:
         raise ConfigError(
             f"method={choice.method.value!r} needs choices that were drawn at random, and none of "
-            f"{len(every.steps)} was: use 'awr'"
+            f"{len(job.steps)} was: use 'awr'"
         )
-    job = _Fit(policy, config, seed, device)
     rounds: list[FitRound] = []
     ended = "all rounds were made"
     shift, method = first, choice.method
@@ -192,65 +191,60 @@ def fit(
                 )
                 break
             method = choose_method(shift, config).method
-        if method is FitMethod.AWR:
-            rounds.append(FitRound(method=method, shift=shift, loss=job.regress(every)))
-        else:
-            loss = job.update(drawn, weighted=method is FitMethod.WEIGHTED_PPO)
-            rest = job.regress(undrawn) if undrawn.episodes else None
-            rounds.append(FitRound(method=method, shift=shift, loss=loss, undrawn_loss=rest))
-        shift = measure_shift(policy, judged.steps)
+        rounds.append(FitRound(method=method, shift=shift, loss=job.run(method)))
+        shift = measure_shift(policy, job.steps)
         if on_round is not None:
             on_round(rounds[-1])
-    beside = ""
-    if undrawn.episodes and choice.method is not FitMethod.AWR:
-        beside = (
-            f"; {len(undrawn.episodes)} of {len(episodes)} episodes hold choices that were not "
-            f"drawn and are learnt from by {FitMethod.AWR} beside it"
-        )
+    left_out = len(episodes) - len(used)
+    beside = (
+        f"; {left_out} of {len(episodes)} episodes are left out, because choices in them were not "
+        "drawn"
+        if left_out
+        else ""
+    )
     return FitReport(
-        episodes=len(episodes),
-        undrawn_episodes=len(undrawn.episodes),
-        steps=len(every.steps),
-        mean_reward=float(np.mean([episode.reward for episode in episodes])),
+        episodes=len(used),
+        left_out_episodes=left_out,
+        steps=len(job.steps),
+        mean_reward=float(np.mean([episode.reward for episode in used])),
         reason=f"{choice.method}: {choice.reason}{beside}; {ended}",
         rounds=tuple(rounds),
         shift=shift,
     )
 
 
-class _Group:
-    """Episodes that are learnt from in the same way."""
-
-    def __init__(self, episodes: Sequence[LoggedEpisode], config: FitConfig) -> None:
-        self.episodes = episodes
-        self.steps: list[LoggedStep] = [step for e in episodes for step in e.steps]
-        self.rewards = np.array(
-            [r for episode in episodes for r in _step_rewards(episode, config.redistribution)]
-        )
-
-
 class _Fit:
-    """The optimiser of one fitting."""
+    """The steps and the optimiser of one fitting."""
 
     def __init__(
-        self, policy: SkillPolicy, config: FitConfig, seed: int, device: torch.device | str
+        self,
+        policy: SkillPolicy,
+        episodes: Sequence[LoggedEpisode],
+        config: FitConfig,
+        seed: int,
+        device: torch.device | str,
     ) -> None:
+        self.steps: list[LoggedStep] = [step for e in episodes for step in e.steps]
         self._config = config
+        self._episodes = episodes
+        self._rewards = np.concatenate(
+            [_step_rewards(episode, config.redistribution) for episode in episodes]
+        )
         self._trainer = _WeightedTrainer(policy, config, seed=seed, device=device)
 
-    def update(self, group: _Group, *, weighted: bool) -> float:
-        """One update by PPO; returns the mean loss."""
-        self._trainer.weighted = weighted
-        values = Judgement(self._trainer.policy, group.steps).values
-        return self._trainer.update(self._buffer(group, values)).loss
+    def run(self, method: FitMethod) -> float:
+        """One round; returns the mean loss."""
+        values = Judgement(self._trainer.policy, self.steps).values
+        if method is FitMethod.AWR:
+            return self._regress(values)
+        self._trainer.weighted = method is FitMethod.WEIGHTED_PPO
+        return self._trainer.update(self._buffer(values)).loss
 
-    def regress(self, group: _Group) -> float:
-        """One pass of AWR; returns the mean loss."""
+    def _regress(self, values: NDArray[np.float64]) -> float:
         config, trainer = self._config, self._trainer
-        values = Judgement(trainer.policy, group.steps).values
-        buffer = self._buffer(group, values)
+        buffer = self._buffer(values)
         found = gae(
-            group.rewards,
+            self._rewards,
             values,
             buffer.is_last,
             discount=config.ppo.discount,
@@ -261,19 +255,19 @@ class _Fit:
         batch = make_batch(
             list(buffer), returns=found.returns, advantages=weights, device=trainer.device
         )
-        order = trainer.epoch_order(len(group.steps)).to(trainer.device)
+        order = trainer.epoch_order(len(self.steps)).to(trainer.device)
         gradient = PolicyGradient(trainer.policy)
         parts = batch.rows(order).split(config.ppo.minibatch_size or len(order))
         return float(np.mean([self._regression_step(part, gradient) for part in parts]))
 
-    def _buffer(self, group: _Group, values: NDArray[np.float64]) -> RolloutBuffer:
+    def _buffer(self, values: NDArray[np.float64]) -> RolloutBuffer:
         buffer = self._trainer.new_buffer()
         place = 0
-        for episode in group.episodes:
+        for episode in self._episodes:
             rows = range(place, place + len(episode.steps))
             taken = buffer.add(
                 [
-                    step.rollout(value=float(values[row]), reward=float(group.rewards[row]))
+                    step.rollout(value=float(values[row]), reward=float(self._rewards[row]))
                     for step, row in zip(episode.steps, rows, strict=True)
                 ]
             )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from langgraph_memskill.controller.files import load_controller
+from langgraph_memskill.controller.files import load_controller, read_controller
 from langgraph_memskill.controller.versions import ControllerChange, ControllerVersions
 from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.memory_folder import MemoryFolder
@@ -49,6 +49,8 @@ def install_controller(
         SkillError: If a skill file is broken.
     """
     load_controller(controller, encoder=encoder)  # refuses what does not fit
+    notes = read_controller(controller).settings.notes
+    origin = f"memskill train, {notes.get('checkpoint')}, after update {notes.get('updates')}"
     trained = SkillBank.load(skills)
     paths = MemoryFolder(memory)
     paths.prepare(encoder)
@@ -66,7 +68,7 @@ def install_controller(
     version = versions.record(SkillBank(together, capacity=capacity, protected=protected), note)
     versions.activate(version.id, action="install")
     return Installed(
-        change=ControllerVersions(paths.controller).promote(controller, note="memskill train"),
+        change=ControllerVersions(paths.controller).promote(controller, note=origin),
         skills=version,
         skills_before=before,
         reworded=tuple(

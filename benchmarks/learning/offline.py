@@ -82,7 +82,8 @@ def accuracies(pairs: int, episodes: int, steps: int) -> list[Accuracy]:
 
 def gains(seeds: int, episodes: int) -> list[Gain]:
     """Fit to fresh, stale and foreign traces, and to those of a policy that takes the best."""
-    return [_gain(name, seeds, episodes) for name in ("fresh", "stale", "foreign", "not drawn")]
+    ages = ("fresh", "stale", "foreign", "half drawn", "not drawn")
+    return [_gain(name, seeds, episodes) for name in ages]
 
 
 def _gain(traces: str, seeds: int, episodes: int) -> Gain:
@@ -95,7 +96,11 @@ def _gain(traces: str, seeds: int, episodes: int) -> Gain:
         policy = world.policy((4000 if traces == "foreign" else 3000) + seed)
         if traces == "stale":
             _disturb(policy, seed)
-        logged = world.record(recorded, episodes, seed=seed, sampled=traces != "not drawn")
+        num_drawn = {"not drawn": 0, "half drawn": episodes // 2}.get(traces, episodes)
+        logged = [
+            *world.record(recorded, num_drawn, seed=seed),
+            *world.record(recorded, episodes - num_drawn, seed=seed + 50, sampled=False),
+        ]
         before = world.value(policy)
         method = fit(policy, logged, config, seed=seed).rounds[0].method.value
         methods[method] = methods.get(method, 0) + 1

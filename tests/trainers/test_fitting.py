@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -69,19 +67,24 @@ def test_choices_without_chance_are_learnt_from_by_regression() -> None:
     assert report.shift.sampled_steps == 0
 
 
-def test_episodes_without_chance_are_learnt_from_beside_those_with_it() -> None:
+def test_episodes_without_chance_are_left_out_beside_others() -> None:
+    world = LoggedBandit()
+    drawn = world.record(world.policy(300), 100)
+    taken = world.record(world.policy(300), 20, sampled=False)
+    both, alone = world.policy(300), world.policy(300)
+    report = fit(both, [*taken, *drawn], FitConfig(ppo=FAST, rounds=2))
+    fit(alone, drawn, FitConfig(ppo=FAST, rounds=2))
+    assert torch.equal(weights(both), weights(alone))
+    assert (report.episodes, report.left_out_episodes) == (100, 20)
+    assert "20 of 120 episodes are left out" in report.reason
+
+
+def test_regression_that_is_asked_for_learns_from_all_episodes() -> None:
     world = LoggedBandit()
     policy = world.policy(300)
-    before = world.value(policy)
-    drawn = world.record(policy, 300)
-    taken = [replace(e, id=f"best-{e.id}") for e in world.record(policy, 20, sampled=False)]
-    report = fit(policy, [*drawn, *taken], FitConfig(ppo=FAST))
-    assert report.rounds[0].method is FitMethod.PPO
-    assert report.rounds[0].undrawn_loss is not None
-    assert (report.episodes, report.undrawn_episodes) == (320, 20)
-    assert "20 of 320 episodes hold choices that were not drawn" in report.reason
-    assert report.shift.sampled_steps == report.shift.steps == 300
-    assert world.value(policy) > before + 0.15
+    episodes = [*world.record(policy, 20), *world.record(policy, 20, sampled=False)]
+    report = fit(policy, episodes, FitConfig(method=FitMethod.AWR, rounds=1))
+    assert (report.episodes, report.left_out_episodes) == (40, 0)
 
 
 def test_the_rounds_end_when_the_traces_can_say_no_more() -> None:
