@@ -10,6 +10,7 @@ from langgraph_memskill.evolution.approval import Decision
 from langgraph_memskill.evolution.designer import Designer
 from langgraph_memskill.evolution.evolving import start_of
 from langgraph_memskill.evolution.files import EvolutionFiles
+from langgraph_memskill.evolution.nodes.gate import Gate
 from langgraph_memskill.evolution.places import BankPlace, FolderBank, HeldBank
 from langgraph_memskill.evolution.records import EvolutionResult, HardCase
 from langgraph_memskill.evolution.runs import PendingEvolution
@@ -50,6 +51,7 @@ class MemoryEvolution:
         settings: EvolutionSettings = _DEFAULTS,
         approve: bool = False,
         cases: Sequence[HardCase] | None = None,
+        gate: Gate | None = None,
     ) -> EvolutionResult:
         """Let the designer change the skills so that they would have served the hard cases.
 
@@ -63,6 +65,8 @@ class MemoryEvolution:
             approve: Whether a person decides about the changes first: then the result is
                 "waiting", and `resume_evolution` takes the decision, in this or another process.
             cases: Hard cases to choose from; None takes those that were kept.
+            gate: Has the last word: given the bank and what it is to become it returns why it may
+                not be changed, or None. If the evolution waits, give it to `resume_evolution`.
 
         Returns:
             What was changed, or is to be decided.
@@ -74,7 +78,7 @@ class MemoryEvolution:
         """
         chosen = self.model if model is None else load_model(model, encoder=self.encoder)
         place = self._place()
-        parts = self._evolution_parts(chosen, place)
+        parts = self._evolution_parts(chosen, place, gate)
         start = start_of(cases, designer=parts.designer.name, settings=settings, approve=approve)
         return self._taken_over(self._evolution.runs.start(parts, start), place)
 
@@ -85,10 +89,11 @@ class MemoryEvolution:
         settings: EvolutionSettings = _DEFAULTS,
         approve: bool = False,
         cases: Sequence[HardCase] | None = None,
+        gate: Gate | None = None,
     ) -> EvolutionResult:
         """Like `evolve`, without blocking the event loop."""
         return await asyncio.to_thread(
-            lambda: self.evolve(model, settings=settings, approve=approve, cases=cases)
+            lambda: self.evolve(model, settings=settings, approve=approve, cases=cases, gate=gate)
         )
 
     def pending_evolutions(self) -> list[PendingEvolution]:
@@ -105,6 +110,7 @@ class MemoryEvolution:
         decision: Decision | None = None,
         *,
         model: str | BaseChatModel | None = None,
+        gate: Gate | None = None,
     ) -> EvolutionResult:
         """Go on with an evolution that waits for a decision or was broken off.
 
@@ -113,6 +119,7 @@ class MemoryEvolution:
             decision: What a person decided about each change, if it waits for that.
             model: The designer, if it was broken off before it had asked everything; None takes
                 the memory's own model.
+            gate: As for `evolve`.
 
         Returns:
             What was changed, or is to be decided.
@@ -125,7 +132,7 @@ class MemoryEvolution:
         # A memory without an LLM may still make changes that only wait for that.
         own = None if isinstance(self.model, ExtractiveChatModel) else self.model
         chosen = own if model is None else load_model(model, encoder=self.encoder)
-        parts = self._evolution_parts(chosen, place)
+        parts = self._evolution_parts(chosen, place, gate)
         return self._taken_over(self._evolution.runs.resume(parts, evolution_id, decision), place)
 
     async def aresume_evolution(
@@ -134,10 +141,11 @@ class MemoryEvolution:
         decision: Decision | None = None,
         *,
         model: str | BaseChatModel | None = None,
+        gate: Gate | None = None,
     ) -> EvolutionResult:
         """Like `resume_evolution`, without blocking the event loop."""
         return await asyncio.to_thread(
-            lambda: self.resume_evolution(evolution_id, decision, model=model)
+            lambda: self.resume_evolution(evolution_id, decision, model=model, gate=gate)
         )
 
     def discard_evolution(self, evolution_id: str) -> PendingEvolution:
@@ -158,7 +166,9 @@ class MemoryEvolution:
             return HeldBank(self.skills)
         return FolderBank(self._skill_versions, protected=self.skills.protected)
 
-    def _evolution_parts(self, model: BaseChatModel | None, place: BankPlace) -> EvolutionParts:
+    def _evolution_parts(
+        self, model: BaseChatModel | None, place: BankPlace, gate: Gate | None = None
+    ) -> EvolutionParts:
         pool = self._evolution.pool
         return EvolutionParts(
             designer=Designer(model),
@@ -166,6 +176,7 @@ class MemoryEvolution:
             place=place,
             source=pool.cases,
             evidence=StoredEvidence(self._search, self.change_log),
+            gate=gate,
             keep=lambda evolution_id, bank: pool.move_on(self._num_evolutions()),
         )
 

@@ -11,6 +11,7 @@ from langgraph_memskill.evolution.approval import REFUSED, Decision, Edit
 from langgraph_memskill.evolution.records import CaseOrigin, EvolutionStatus, FailureCause
 from langgraph_memskill.evolution.settings import EvolutionSettings
 from langgraph_memskill.memory import MemSkillMemory
+from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.testing.designer import RuleDesigner
 
 Open = Callable[..., MemSkillMemory]
@@ -368,3 +369,21 @@ def test_what_had_not_begun_is_not_in_the_way(open_memory: Open, folder: Path) -
         memory.evolve(RuleDesigner())
     file.write_bytes(good)
     assert memory.evolve(RuleDesigner()).status is EvolutionStatus.APPLIED
+
+
+def test_a_gate_has_the_last_word(open_memory: Open) -> None:
+    memory = open_memory()
+    failed(memory)
+    before = memory.skills.version
+    seen = []
+
+    def gate(old: SkillBank, new: SkillBank) -> str | None:
+        seen.append((old.version, sorted(set(new.names) - set(old.names))))
+        return "the new skills find less"
+
+    result = memory.evolve(RuleDesigner(), gate=gate)
+    assert seen == [(before, ["places_storage"])]
+    assert (result.status, result.reason) == (EvolutionStatus.REJECTED, "the new skills find less")
+    assert [entry.proposal.name for entry in result.rejected] == ["places_storage"]
+    assert memory.skills.version == open_memory().skills.version == before
+    assert memory.evolve(RuleDesigner(), gate=lambda *_: None).status is EvolutionStatus.APPLIED
