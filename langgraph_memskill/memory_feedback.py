@@ -9,12 +9,14 @@ from dataclasses import replace
 from langgraph.store.base import BaseStore
 
 from langgraph_memskill.errors import ConfigError
-from langgraph_memskill.evolution.diagnosis import case_memories
+from langgraph_memskill.evolution.diagnosis import case_memories, diagnose
 from langgraph_memskill.evolution.files import EvolutionFiles
 from langgraph_memskill.evolution.records import CaseOrigin, HardCase, Metric
+from langgraph_memskill.evolution.stored_evidence import StoredEvidence
 from langgraph_memskill.namespaces import Namespace
 from langgraph_memskill.records import Change, Memory
 from langgraph_memskill.search.hybrid import HybridSearch
+from langgraph_memskill.stores.applying import MemoryWriter
 from langgraph_memskill.stores.feedback import (
     Feedback,
     aread_feedback,
@@ -22,6 +24,7 @@ from langgraph_memskill.stores.feedback import (
     put_feedback,
     read_feedback,
 )
+from langgraph_memskill.stores.items import MemorySearch
 from langgraph_memskill.traces.rewards import RewardRecorder
 
 
@@ -32,6 +35,8 @@ class MemoryFeedback(ABC):
     _rewards: RewardRecorder | None
     _evolution: EvolutionFiles
     _hybrid: HybridSearch
+    _search: MemorySearch
+    _writer: MemoryWriter
     _top_k: int
 
     def feedback(
@@ -107,20 +112,51 @@ class MemoryFeedback(ABC):
         return await aread_feedback(self.store, episode_id)
 
     def hard_cases(
-        self, *, user_id: str | int | None = None, scope: Mapping[str, object] | None = None
+        self,
+        *,
+        user_id: str | int | None = None,
+        scope: Mapping[str, object] | None = None,
+        diagnosed: bool = False,
     ) -> list[HardCase]:
-        """The questions that the memories did not help with, of one user or of all."""
+        """The questions that the memories did not help with.
+
+        Args:
+            user_id: Whose memories were asked; None is all users.
+            scope: Values of the namespace's other placeholders.
+            diagnosed: Whether to look at the memories as they are now, their sources and the change
+                log, for what became of the needed fact. No model is asked.
+
+        Returns:
+            The cases, in the order in which they first failed.
+
+        Raises:
+            EvolutionError: If they cannot be read.
+        """
         cases = self._evolution.pool.cases()
-        if user_id is None and scope is None:
+        if user_id is not None or scope is not None:
+            namespace = self.namespace_for(user_id, scope)
+            cases = [case for case in cases if case.namespace == namespace]
+        if not diagnosed:
             return cases
-        namespace = self.namespace_for(user_id, scope)
-        return [case for case in cases if case.namespace == namespace]
+        evidence = StoredEvidence(self._search, self._writer.log)
+        return [
+            case
+            if case.diagnosis is not None
+            else replace(case, diagnosis=diagnose(case, evidence))
+            for case in cases
+        ]
 
     async def ahard_cases(
-        self, *, user_id: str | int | None = None, scope: Mapping[str, object] | None = None
+        self,
+        *,
+        user_id: str | int | None = None,
+        scope: Mapping[str, object] | None = None,
+        diagnosed: bool = False,
     ) -> list[HardCase]:
         """Like `hard_cases`, without blocking the event loop."""
-        return await asyncio.to_thread(lambda: self.hard_cases(user_id=user_id, scope=scope))
+        return await asyncio.to_thread(
+            lambda: self.hard_cases(user_id=user_id, scope=scope, diagnosed=diagnosed)
+        )
 
     def add_hard_cases(self, cases: Iterable[HardCase]) -> list[HardCase]:
         """Keep failures that no feedback tells of: of a benchmark, or of tasks with trajectories.

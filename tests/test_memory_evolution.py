@@ -387,3 +387,16 @@ def test_a_gate_has_the_last_word(open_memory: Open) -> None:
     assert [entry.proposal.name for entry in result.rejected] == ["places_storage"]
     assert memory.skills.version == open_memory().skills.version == before
     assert memory.evolve(RuleDesigner(), gate=lambda *_: None).status is EvolutionStatus.APPLIED
+
+
+def test_a_case_says_what_became_of_the_fact(open_memory: Open) -> None:
+    memory = open_memory()
+    failed(memory)
+    kept = memory.save("The bicycle of Clara is in the old shed.", user_id="u")
+    [case] = memory.hard_cases(diagnosed=True)
+    assert case.diagnosis is not None
+    assert case.diagnosis.cause is FailureCause.NOT_RETRIEVED
+    memory.forget(kept.id, user_id="u")
+    [case] = memory.hard_cases(diagnosed=True)
+    assert case.diagnosis is not None
+    assert case.diagnosis.cause is FailureCause.LOST

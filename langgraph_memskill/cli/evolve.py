@@ -112,7 +112,7 @@ def evolve(
 
 def _show_cases(folder: Path, screen: Screen) -> None:
     with open_for_reading(folder) as stored:
-        cases = stored.hard_cases()
+        cases = stored.hard_cases(diagnosed=True)
     from langgraph_memskill.cli.evolution_rendering import case_lines
     from langgraph_memskill.state import dump_all
 

@@ -50,6 +50,7 @@ def test_cases_are_listed_with_what_they_retrieved(run: Run, asked: str) -> None
     assert QUESTION in shown
     assert "in the old shed" in shown
     assert "Clara rides daily" in shown
+    assert "never stored" in shown
     assert shown.splitlines()[-1] == "1 hard case"
 
 
