@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from langgraph_memskill.errors import ConfigError, ModelCallError
 from langgraph_memskill.sentence_models import (
     bundled_folder,
+    encode_by_length,
     find_model,
     load_model,
     model_name,
@@ -196,6 +197,7 @@ class SentenceEncoder(_CachedEncoder):
         device: str | None = None,
         batch_size: int = _BATCH_SIZE,
         cache_size: int = _CACHE_SIZE,
+        by_length: bool = False,
     ) -> None:
         """Find a model; its weights are loaded later.
 
@@ -206,6 +208,8 @@ class SentenceEncoder(_CachedEncoder):
             device: "cpu", "cuda", "cuda:1" ...; None takes CUDA where there is one.
             batch_size: Texts a model call, >= 1.
             cache_size: Texts whose vectors are kept, >= 0.
+            by_length: Whether only texts of one number of tokens share a model call. Without
+                padding a vector depends on its text alone, and not on the texts beside it.
 
         Raises:
             ModelCallError: If there is no such folder, or the name is not in the local cache and
@@ -219,6 +223,7 @@ class SentenceEncoder(_CachedEncoder):
         self._source = str(model) if folder is None else str(folder)
         self._local_only = folder is not None
         self._device = device
+        self._by_length = by_length
         self._model: SentenceTransformer | None = None
         self._load_lock = Lock()
         self._cut_reported = False
@@ -235,6 +240,8 @@ class SentenceEncoder(_CachedEncoder):
     def _compute(self, texts: list[str]) -> object:
         model = self._loaded()
         try:
+            if self._by_length:
+                return encode_by_length(model, texts, self._batch_size)
             return model.encode(texts, batch_size=self._batch_size, show_progress_bar=False)
         except Exception as error:
             raise self._failure(len(texts), error) from error
@@ -319,6 +326,7 @@ def load_encoder(
     *,
     allow_download: bool = False,
     batch_size: int = _BATCH_SIZE,
+    by_length: bool = False,
 ) -> TextEncoder:
     """Make an encoder from what a user passes as `encoder=`.
 
@@ -329,6 +337,8 @@ def load_encoder(
             Without it nothing touches the network.
         batch_size: Texts a model call, >= 1; an encoder is taken as it is. With 1 a vector depends
             on its text alone; beside longer texts its last digits may differ.
+        by_length: Whether only texts of one length share a call of a sentence-transformers model:
+            as with a batch size of 1, a vector then depends on its text alone.
 
     Returns:
         The encoder. Models are loaded when first used.
@@ -339,9 +349,11 @@ def load_encoder(
         ConfigError: If `spec` is of another kind.
     """
     if spec is None:
-        return SentenceEncoder(bundled_folder(), batch_size=batch_size)
+        return SentenceEncoder(bundled_folder(), batch_size=batch_size, by_length=by_length)
     if isinstance(spec, str | Path):
-        return SentenceEncoder(spec, allow_download=allow_download, batch_size=batch_size)
+        return SentenceEncoder(
+            spec, allow_download=allow_download, batch_size=batch_size, by_length=by_length
+        )
     # Asking a SentenceEncoder whether it has a `dim` would load its model.
     if isinstance(spec, _CachedEncoder | TextEncoder):
         return spec

@@ -2,11 +2,14 @@
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from langgraph_memskill.errors import ModelCallError, missing_dependency
 
@@ -190,3 +193,35 @@ def _without_progress_bar() -> Iterator[None]:
     finally:
         if was_enabled:
             transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def encode_by_length(
+    model: "SentenceTransformer", texts: Sequence[str], batch_size: int
+) -> NDArray[np.float32]:
+    """Embed texts, those of one number of tokens together, so that nothing is padded.
+
+    Padding changes the last digits of a vector; without it the vector of a text is the same
+    whatever texts stand beside it.
+
+    Args:
+        model: The model.
+        texts: At least one.
+        batch_size: Texts a model call, >= 1.
+
+    Returns:
+        float32 [len(texts), dim].
+    """
+    tokens = model.tokenizer(list(texts), truncation=True, max_length=model.max_seq_length)
+    lengths = np.array([len(ids) for ids in tokens["input_ids"]])
+    order: list[int] = []
+    rows = []
+    for length in np.unique(lengths):
+        places = np.flatnonzero(lengths == length).tolist()
+        order += places
+        rows.append(
+            model.encode(
+                [texts[place] for place in places], batch_size=batch_size, show_progress_bar=False
+            )
+        )
+    found: NDArray[np.float32] = np.concatenate(rows)[np.argsort(order)]
+    return found

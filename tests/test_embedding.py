@@ -355,3 +355,11 @@ def test_minilm_takes_any_text(minilm):
 def test_cutting_does_not_change_what_minilm_reads(minilm):
     words = "The ferry to Ulvik leaves at ten past eight on weekdays and at nine on Sundays. " * 500
     np.testing.assert_allclose(minilm.encode([words]), minilm.encode([words[:3_000]]), atol=1e-6)
+
+
+def test_by_length_a_vector_depends_on_its_text_alone(minilm):
+    texts = [f"Text {number} {'goes on ' * (number % 7)}" for number in range(40)]
+    together = load_encoder(by_length=True, batch_size=64).encode(texts)
+    in_twos = load_encoder(by_length=True, batch_size=2).encode(texts[::-1])[::-1]
+    assert (together == in_twos).all()
+    np.testing.assert_allclose(together, load_encoder().encode(texts), atol=2e-6)
