@@ -18,6 +18,7 @@ MemSkillError
 ├── CheckpointError                       controller files are missing, damaged or of another shape
 ├── TrainingError                         a training run cannot go on
 ├── EvolutionError                        skills cannot evolve, or an evolution cannot go on
+├── BenchmarkError                        a benchmark run cannot go on
 └── ModelCallError                        a chat model or encoder could not be loaded or called
 ```
 
@@ -91,6 +92,10 @@ class TrainingError(MemSkillError):
 
 class EvolutionError(MemSkillError):
     """Skills cannot evolve: a pool, a pending evolution or a decision about it cannot be used."""
+
+
+class BenchmarkError(MemSkillError):
+    """A benchmark run cannot go on: more of its questions or spans fail than may fail."""
 
 
 class ModelCallError(MemSkillError):

@@ -16,6 +16,7 @@ from pydantic import Field, PrivateAttr
 from langgraph_memskill.embedding import TextEncoder, load_encoder
 from langgraph_memskill.extractive.actions import Change, extract
 from langgraph_memskill.extractive.answers import find_answer
+from langgraph_memskill.extractive.notes import drafts_of
 from langgraph_memskill.models.checked_model import CheckedChatModel
 from langgraph_memskill.prompts import (
     AnswerRequest,
@@ -25,7 +26,7 @@ from langgraph_memskill.prompts import (
     read_extraction,
     restore,
 )
-from langgraph_memskill.records import ActionType
+from langgraph_memskill.records import ActionType, Span
 
 _NOTE = re.compile(r'<memory(?: date="(?P<date>[^"]*)")?>(?P<content>.*?)</memory>', re.DOTALL)
 _QUESTION = re.compile(
@@ -81,6 +82,15 @@ class ExtractiveChatModel(CheckedChatModel):
     @property
     def _identifying_params(self) -> dict[str, Any]:
         return {"model_name": self.model_name}
+
+    def read_ahead(self, spans: Sequence[Span]) -> None:
+        """Embed what many spans say in large batches, which is faster than span by span.
+
+        Args:
+            spans: What the model will be asked to read, with the same encoder.
+        """
+        drafts = [draft for span in spans for draft in drafts_of(span.text, span.time)]
+        self._text_encoder().encode(list(dict.fromkeys(d.full for d in drafts if d.words)))
 
     def _text_encoder(self) -> TextEncoder:
         if self._loaded is None:

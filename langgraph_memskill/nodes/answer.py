@@ -38,7 +38,7 @@ class AnswerNode(Node[AnsweringState]):
             raise
         except Exception as error:
             raise _call_error(state, error) from error
-        return {"answer": _text(reply, state)}
+        return {"answer": answer_text(reply, _style(state))}
 
     async def acall(self, state: AnsweringState, runtime: Runtime[Any]) -> dict[str, Any]:
         """Like calling the node, without blocking the event loop."""
@@ -48,7 +48,7 @@ class AnswerNode(Node[AnsweringState]):
             raise
         except Exception as error:
             raise _call_error(state, error) from error
-        return {"answer": _text(reply, state)}
+        return {"answer": answer_text(reply, _style(state))}
 
 
 def _messages(state: AnsweringState) -> list[BaseMessage]:
@@ -64,9 +64,18 @@ def _style(state: AnsweringState) -> AnswerStyle:
     return AnswerStyle(state.get("style", AnswerStyle.PLAIN))
 
 
-def _text(reply: BaseMessage, state: AnsweringState) -> str:
+def answer_text(reply: BaseMessage, style: AnswerStyle) -> str:
+    """The answer in a reply.
+
+    Args:
+        reply: What the model said.
+        style: How it was asked to word the answer.
+
+    Returns:
+        The trimmed text; for `AnswerStyle.TAGGED` what stands between the tags, if they are there.
+    """
     text = str(reply.text).strip()
-    tagged = _TAGGED.search(text) if _style(state) is AnswerStyle.TAGGED else None
+    tagged = _TAGGED.search(text) if style is AnswerStyle.TAGGED else None
     return tagged[1].strip() if tagged else text
 
 

@@ -1,0 +1,133 @@
+"""The journal of a run: every item that was played, line by line, so that a kill loses none."""
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from langgraph_memskill.benchmarks.run_log import ItemLog
+from langgraph_memskill.errors import ConfigError, DataError
+
+logger = logging.getLogger(__name__)
+
+JOURNAL_FILE = "items.jsonl"
+_LOCK_FILE = ".lock"
+
+ItemKey = tuple[str, str]
+"""Name of the row, id of the item."""
+
+
+class Journal:
+    """The items of a run that were played, in a file of the run's folder."""
+
+    def __init__(self, folder: Path, run_id: str) -> None:
+        """Read what an earlier part of the run has written.
+
+        Args:
+            folder: The folder of the run.
+            run_id: What the items belong to.
+
+        Raises:
+            ConfigError: If the folder holds another run.
+            DataError: If the file cannot be read.
+        """
+        self._path = folder / JOURNAL_FILE
+        self._run_id = run_id
+        self.items: dict[ItemKey, ItemLog] = {}
+        self.seconds = 0.0
+        """Of the earlier parts."""
+        self._file: IO[str] | None = None
+        for line in self._lines():
+            self._take(line)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Keep the file open for `add`.
+
+        Raises:
+            ConfigError: If another process is working in the folder.
+            DataError: If the file cannot be written.
+        """
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self._path.parent / _LOCK_FILE)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise ConfigError(
+                f"another process is running in {self._path.parent}: wait for it, or name another "
+                "folder with --out"
+            ) from error
+        try:
+            self._cut_half_line()
+            with self._path.open("a", encoding="utf-8") as file:
+                self._file = file
+                if file.tell() == 0:
+                    self._write({"run": self._run_id})
+                yield
+        except OSError as error:
+            raise DataError(f"{self._path} cannot be written: {error}") from error
+        finally:
+            self._file = None
+            lock.release()
+
+    def add(self, row: str, item: ItemLog) -> None:
+        """Note an item that was played."""
+        self.items[row, item.id] = item
+        self._write({"row": row, "item": item.model_dump(mode="json")})
+
+    def add_seconds(self, seconds: float) -> None:
+        """Note how long this part of the run has taken since the last note."""
+        self.seconds += seconds
+        self._write({"seconds": seconds})
+
+    def _write(self, document: dict[str, Any]) -> None:
+        if self._file is not None:
+            self._file.write(json.dumps(document, ensure_ascii=True) + "\n")
+            self._file.flush()
+
+    def _lines(self) -> list[str]:
+        try:
+            text = self._path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return []
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{self._path} cannot be read: {error}") from error
+        lines = text.splitlines(keepends=True)
+        # A kill may leave half a line at the end.
+        return [line for line in lines if line.endswith("\n")]
+
+    def _cut_half_line(self) -> None:
+        if not self._path.exists():
+            return
+        content = self._path.read_bytes()
+        end = content.rfind(b"\n") + 1
+        if end < len(content):
+            with self._path.open("r+b") as file:
+                file.truncate(end)
+
+    def _take(self, line: str) -> None:
+        try:
+            document = json.loads(line)
+            if "run" in document:
+                self._check(document["run"])
+            elif "seconds" in document:
+                self.seconds += float(document["seconds"])
+            else:
+                item = ItemLog.model_validate(document["item"])
+                self.items[document["row"], item.id] = item
+        except (ValueError, KeyError, TypeError, ValidationError) as error:
+            if isinstance(error, ConfigError):
+                raise
+            logger.warning("%s: a line cannot be read and is left out (%s)", self._path, error)
+
+    def _check(self, found: object) -> None:
+        if found != self._run_id:
+            raise ConfigError(
+                f"{self._path.parent} holds another run, of other data or settings: name another "
+                "folder with --out, or remove it"
+            )
