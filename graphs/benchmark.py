@@ -8,7 +8,7 @@ What is played is the context's affair: the graph spreads the work out, and trie
 whose model call failed.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import add
 from typing import Annotated, Any, Protocol, TypedDict
@@ -81,6 +81,13 @@ class UnitTask(TypedDict):
     unit: int
 
 
+class PlayUnit(Protocol):
+    """The node that plays one unit."""
+
+    async def __call__(self, state: UnitTask) -> BenchmarkState:
+        """Play it."""
+
+
 def build_unit_graph(attempts: int) -> CompiledStateGraph[Any, Any, Any, Any]:
     """Compile the graph that builds the memories of a unit and asks its questions.
 
@@ -117,13 +124,11 @@ def build_benchmark_graph(
     return builder.compile(checkpointer=False, name="benchmark")
 
 
-def _unit_node(
-    units: Sequence[Unit], attempts: int
-) -> Callable[[UnitTask], Awaitable[BenchmarkState]]:
+def _unit_node(units: Sequence[Unit], attempts: int) -> PlayUnit:
     graph = build_unit_graph(attempts)
 
-    async def play(task: UnitTask) -> BenchmarkState:
-        unit = units[task["unit"]]
+    async def play(state: UnitTask) -> BenchmarkState:
+        unit = units[state["unit"]]
         try:
             await graph.ainvoke({}, context=UnitContext(unit=unit))
         finally:
@@ -137,10 +142,10 @@ async def _build(state: UnitState, runtime: Runtime[UnitContext]) -> UnitState:
     return {"open": await runtime.context.unit.build()}
 
 
-async def _ask(task: AskTask, runtime: Runtime[UnitContext]) -> UnitState:
+async def _ask(state: AskTask, runtime: Runtime[UnitContext]) -> UnitState:
     info = runtime.execution_info
     attempt = info.node_attempt if info is not None else 1
-    await runtime.context.unit.ask(task["position"], attempt)
+    await runtime.context.unit.ask(state["position"], attempt)
     return {"asked": 1}
 
 

@@ -113,9 +113,9 @@ def _chosen(
 
 
 def _material(task: Task, sample: Sample, mode: SpanMode, settings: RunSettings) -> Material:
-    lengths = {"chunk_tokens": settings.span_tokens, "overlap": settings.span_overlap}
-    spans = task.cut_spans(sample, mode, **lengths)
-    chunks = task.cut_spans(sample, task.chunk_mode, **lengths)
+    tokens, overlap = settings.span_tokens, settings.span_overlap
+    spans = task.cut_spans(sample, mode, chunk_tokens=tokens, overlap=overlap)
+    chunks = task.cut_spans(sample, task.chunk_mode, chunk_tokens=tokens, overlap=overlap)
     if not spans:
         raise DataError(f"the sample {sample.id!r} has no text to remember")
     return Material(

@@ -57,6 +57,11 @@ class PriceTable:
         }
 
 
+def cost_of(prices: PriceTable | None, model: str | None, usage: Usage) -> float | None:
+    """What some calls cost; None without a price table or a model."""
+    return None if prices is None or model is None else prices.cost(model, usage)
+
+
 def read_prices(file: Path) -> PriceTable:
     """Read a price table.
 

@@ -47,7 +47,7 @@ class Shelf:
         self.memories = tuple(memories)
         self._recall = recall
         self._kit = kit
-        self._vectors: NDArray[np.float32] | None = None
+        self._vectors: NDArray[np.float32] = np.zeros((0, 0), dtype=np.float32)
         self._search: HybridSearch | None = None
 
     async def prepare(self) -> None:

@@ -14,7 +14,7 @@ from langgraph_memskill.benchmarks.run_log import (
     MetricLog,
     RowLog,
 )
-from langgraph_memskill.benchmarks.running.prices import PriceTable
+from langgraph_memskill.benchmarks.running.prices import PriceTable, cost_of
 from langgraph_memskill.records import Usage
 
 
@@ -102,11 +102,11 @@ def _distinct(builds: Sequence[BuildLog]) -> list[Usage]:
 
 def _cost(usages: Sequence[Usage], model: str | None, prices: PriceTable | None) -> CostLog:
     usage = sum(usages, Usage())
-    is_priced = prices is not None and model is not None
-    return CostLog(usage=usage, price=prices.cost(model, usage) if is_priced else None)
+    return CostLog(usage=usage, price=cost_of(prices, model, usage))
 
 
 def _sum(first: CostLog, second: CostLog) -> CostLog:
-    is_priced = first.price is not None and second.price is not None
-    price = first.price + second.price if is_priced else None
-    return CostLog(usage=first.usage + second.usage, price=price)
+    usage = first.usage + second.usage
+    if first.price is None or second.price is None:
+        return CostLog(usage=usage)
+    return CostLog(usage=usage, price=first.price + second.price)

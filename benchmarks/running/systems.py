@@ -77,6 +77,8 @@ class System(ABC):
 class NoMemory(System):
     """Answers without anything."""
 
+    recall = Recall.EVERYTHING
+
     def __init__(self) -> None:
         """Nothing to set."""
         super().__init__("none", "no memory", {})

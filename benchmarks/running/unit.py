@@ -12,11 +12,11 @@ from langgraph_memskill.benchmarks.run_log import BuildLog, ItemLog, MemoryLog, 
 from langgraph_memskill.benchmarks.running.builds import Build, BuildCache
 from langgraph_memskill.benchmarks.running.journal import Journal
 from langgraph_memskill.benchmarks.running.material import Material
-from langgraph_memskill.benchmarks.running.prices import PriceTable
+from langgraph_memskill.benchmarks.running.prices import PriceTable, cost_of
 from langgraph_memskill.benchmarks.running.progress import FailureLimit, Tally
 from langgraph_memskill.benchmarks.running.shelf import SearchKit, Shelf, recalled_log
 from langgraph_memskill.benchmarks.running.summary import ModelNames
-from langgraph_memskill.benchmarks.running.systems import System
+from langgraph_memskill.benchmarks.running.systems import Recall, System
 from langgraph_memskill.benchmarks.samples import Question
 from langgraph_memskill.benchmarks.task import Answered, Found, Score, Scorer, Task
 from langgraph_memskill.errors import (
@@ -224,6 +224,9 @@ class UnitPlay:
             Found(memory=memory, evidence_ids=self._evidence_of(memory)) for memory in memories
         )
         answered = Answered(text=text, found=found)
+        if self.system.recall is not Recall.SEARCH:
+            # Nothing was searched, so there is no retrieval to score.
+            question = replace(question, evidence=())
         scores: dict[str, Score] = {}
         for scorer in self._parts.scorers:
             try:
@@ -272,9 +275,7 @@ class UnitPlay:
         )
 
     def _spend(self, usage: Usage, model: str | None) -> None:
-        prices = self._parts.prices
-        is_priced = prices is not None and model is not None
-        self._parts.tally.spend(usage, prices.cost(model, usage) if is_priced else None)
+        self._parts.tally.spend(usage, cost_of(self._parts.prices, model, usage))
 
     def _step(self, count: int) -> None:
         self._parts.tally.step(count)

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from langgraph_memskill.cli import (
+    bench,
     chat,
     checkpoints,
     controller,
@@ -69,6 +70,7 @@ app.add_typer(memories.app, name="memories")
 app.add_typer(skills.app, name="skills")
 app.add_typer(train.app, name="train")
 app.command()(curves.curves)
+app.add_typer(bench.app, name="bench")
 app.command("import-checkpoint")(checkpoints.import_checkpoint)
 app.add_typer(traces.app, name="traces")
 app.command()(fitting.fit)

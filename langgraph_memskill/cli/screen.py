@@ -144,7 +144,7 @@ class Screen:
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            _Rate(),
+            Rate(),
             TimeElapsedColumn(),
             TextColumn("left", markup=False),
             TimeRemainingColumn(),
@@ -174,10 +174,11 @@ def _console(*, stderr: bool) -> Console:
     return console
 
 
-class _Rate(ProgressColumn):
+class Rate(ProgressColumn):
     """How many are done in a second, or the seconds that one takes if that is more than one."""
 
     def render(self, task: Task) -> Text:
+        """The rate of one bar."""
         speed = task.finished_speed or task.speed
         if not speed:
             return Text("")

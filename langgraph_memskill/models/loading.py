@@ -40,7 +40,10 @@ _FORMS = (
 
 
 def load_model(
-    spec: str | BaseChatModel | None = None, *, encoder: "TextEncoder | None" = None
+    spec: str | BaseChatModel | None = None,
+    *,
+    encoder: "TextEncoder | None" = None,
+    key_variable: str = KEY_VARIABLE,
 ) -> BaseChatModel:
     """Make a chat model from what a user passes as `model=`.
 
@@ -53,6 +56,8 @@ def load_model(
             "extractive". None takes the environment variable MEMSKILL_MODEL, and if that is not
             set the extractive model, with a warning in the log.
         encoder: For the extractive model; None takes the bundled one.
+        key_variable: Environment variable with the keys for URLs, where several models have keys of
+            their own; if it is not set, MEMSKILL_API_KEY is taken.
 
     Returns:
         The chat model. Keys come from the environment: MEMSKILL_API_KEY for URLs (several with
@@ -87,7 +92,7 @@ def load_model(
         path = wanted.removeprefix("local").removeprefix(":")
         return LocalChatModel(model_path=Path(path).expanduser() if path else bundled_gguf())
     if wanted.startswith(("http://", "https://")):
-        return _from_urls(wanted)
+        return _from_urls(wanted, key_variable)
     return _from_provider(wanted)
 
 
@@ -113,7 +118,7 @@ def model_name(model: BaseChatModel) -> str:
     return type(model).__name__
 
 
-def _from_urls(spec: str) -> BaseChatModel:
+def _from_urls(spec: str, key_variable: str) -> BaseChatModel:
     place, _, name = spec.partition("#")
     urls = [url.strip() for url in place.split(",") if url.strip()]
     hosts = [_host(url) for url in urls]
@@ -122,7 +127,7 @@ def _from_urls(spec: str) -> BaseChatModel:
             f"the model URL for {', '.join(hosts)} does not say which model; add its name behind a "
             f"'#', as in 'http://{hosts[0]}/v1#name' (the server lists its models under /v1/models)"
         )
-    keys = _keys_for(urls)
+    keys = _keys_for(urls, key_variable)
     if len(urls) > 1 or len(keys) > 1:
         from langgraph_memskill.models.key_pool import KeyPool
 
@@ -151,8 +156,9 @@ def _host(url: str) -> str:
     return host
 
 
-def _keys_for(urls: Sequence[str]) -> list[SecretStr]:
-    own = [key.strip() for key in os.environ.get(KEY_VARIABLE, "").split(",") if key.strip()]
+def _keys_for(urls: Sequence[str], key_variable: str) -> list[SecretStr]:
+    given = os.environ.get(key_variable, "").strip() or os.environ.get(KEY_VARIABLE, "")
+    own = [key.strip() for key in given.split(",") if key.strip()]
     if own:
         return [SecretStr(key) for key in own]
     openai_key = os.environ.get(_OPENAI_KEY_VARIABLE, "").strip()

@@ -1,0 +1,300 @@
+"""`memskill bench`: compares memory systems on public benchmarks."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from langgraph_memskill.cli.options import EncoderOption, JsonOption, ModelOption
+from langgraph_memskill.cli.screen import Screen, counted
+from langgraph_memskill.errors import ConfigError
+
+if TYPE_CHECKING:
+    from langgraph_memskill.benchmarks.running.prices import PriceTable
+    from langgraph_memskill.benchmarks.running.run import BenchmarkRun, Models
+    from langgraph_memskill.benchmarks.running.settings import RunSettings
+    from langgraph_memskill.benchmarks.task import Task
+
+READER_KEYS = "MEMSKILL_READER_API_KEY"
+JUDGE_KEYS = "MEMSKILL_JUDGE_API_KEY"
+
+app = typer.Typer(no_args_is_help=True, help="Compare memory systems on public benchmarks.")
+
+
+def run(
+    task_name: Annotated[str, typer.Argument(metavar="TASK", help="A name, or MODULE:TASK.")],
+    data: Annotated[
+        list[Path],
+        typer.Option(help="The benchmark's file, or a folder that holds it; may be repeated."),
+    ],
+    rows: Annotated[
+        str | None,
+        typer.Option(
+            help="Systems to compare, with commas: none, full, rag, random, all, similarity, "
+            "controller, langmem.",
+            show_default="all but langmem; controller with --controller",
+        ),
+    ] = None,
+    model: ModelOption = None,
+    reader: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Model that answers the questions, for all rows; keys in {READER_KEYS}.",
+            show_default="--model",
+        ),
+    ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Model that judges the answers; keys in {JUDGE_KEYS}.",
+            show_default="none: no judge",
+        ),
+    ] = None,
+    encoder: EncoderOption = None,
+    controller: Annotated[
+        Path | None, typer.Option(help="Folder of a trained controller, for its row.")
+    ] = None,
+    skills: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a skill bank.", show_default="the seeds and a pack"),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="train, val, test or all.", show_default="the benchmark's test part"),
+    ] = None,
+    split_file: Annotated[
+        Path | None, typer.Option(help="JSON with lists of positions: train, val, test.")
+    ] = None,
+    sample: Annotated[
+        list[str] | None, typer.Option(help="Only this sample; may be repeated.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Questions at most.")] = None,
+    span_mode: Annotated[
+        str | None,
+        typer.Option(
+            help="turn, turn-pair, full-session, fixed-length or paragraph.",
+            show_default="the benchmark's",
+        ),
+    ] = None,
+    span_tokens: Annotated[int, typer.Option(min=1, help="Upper length of a span.")] = 1024,
+    span_workers: Annotated[
+        int, typer.Option(min=1, help="Spans of a sample read side by side, and merged.")
+    ] = 1,
+    skills_per_span: Annotated[int, typer.Option(min=1, help="Skills picked for a span.")] = 5,
+    top_k: Annotated[int, typer.Option(min=1, help="Memories for a span and a question.")] = 20,
+    product: Annotated[
+        bool,
+        typer.Option(
+            "--product",
+            help="Build and search as the package does by default (hybrid search), not as METHOD.",
+        ),
+    ] = False,
+    context_tokens: Annotated[
+        int | None,
+        typer.Option(min=1, help="Tokens that the row 'full' shows, the latest ones."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of chance and of the intervals.")] = 0,
+    concurrency: Annotated[
+        int, typer.Option(min=1, help="Samples and questions worked on side by side.")
+    ] = 8,
+    attempts: Annotated[int, typer.Option(min=1, help="Calls for one span or question.")] = 3,
+    max_failures: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of a row that may fail.")
+    ] = 0.1,
+    prices: Annotated[
+        Path | None,
+        typer.Option(help="JSON or TOML: input and output price per million tokens, by model."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder of the run; the same command goes on there.",
+            show_default="bench-runs/NAME",
+        ),
+    ] = None,
+    cache: Annotated[
+        Path, typer.Option(help="Where memories that were built are kept, for all runs.")
+    ] = Path("bench-runs") / "memories",
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Build memories anew although they are kept.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be called.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the benchmark."""
+    screen = Screen(as_json=as_json)
+    with screen.busy("loading"):
+        from langgraph_memskill.benchmarks.registry import get_task
+        from langgraph_memskill.benchmarks.running.prices import read_prices
+        from langgraph_memskill.benchmarks.running.settings import DEFAULT_ROWS, RunSettings
+
+        names = DEFAULT_ROWS if controller is None else (*DEFAULT_ROWS, "controller")
+        settings = RunSettings(
+            rows=names if rows is None else tuple(name.strip() for name in rows.split(",")),
+            split=split,
+            split_file=split_file,
+            samples=tuple(sample or ()),
+            limit=limit,
+            span_mode=_mode(span_mode),
+            span_tokens=span_tokens,
+            # Not below the default's share where spans are shorter.
+            span_overlap=min(128, span_tokens // 8),
+            skills_per_span=skills_per_span,
+            top_k=top_k,
+            span_workers=span_workers,
+            product=product,
+            context_tokens=context_tokens,
+            controller=controller,
+            skills=skills,
+            seed=seed,
+            attempts=attempts,
+            concurrency=concurrency,
+            max_failures=max_failures,
+            rebuild=rebuild,
+        )
+        task = get_task(task_name)
+        files = _files(task, data)
+        if out is not None and len(files) > 1:
+            raise ConfigError("--out names the folder of one run: name one file with it")
+        table = None if prices is None else read_prices(prices)
+        models = _models(model, reader, judge, encoder, screen)
+    for file in files:
+        with screen.busy(f"reading {file.name}"):
+            benchmark = _benchmark(task, file, models, settings, table)
+        if dry_run:
+            _show_estimate(screen, benchmark, cache)
+            continue
+        folder = out or Path("bench-runs") / f"{task.name}-{file.stem}-{benchmark.id[:8]}"
+        _play(screen, benchmark, folder, cache)
+
+
+def _play(screen: Screen, benchmark: "BenchmarkRun", folder: Path, cache: Path) -> None:
+    from langgraph_memskill.benchmarks.run_log import LOG_FILE
+    from langgraph_memskill.cli.bench_progress import watched
+    from langgraph_memskill.cli.bench_table import summary, table
+
+    data = benchmark.data
+    with watched(f"{data.log.task} {data.log.file}") as on_progress:
+        log = benchmark.run(folder, cache, on_progress=on_progress)
+    screen.show(
+        f"{benchmark.task.title}: {data.log.file}, split {data.log.split}, "
+        f"{counted(len(data.materials), 'sample')}, {counted(data.num_questions, 'question')}",
+        table(log),
+        f"{log.times.seconds:.0f} s; everything is in {folder / LOG_FILE} "
+        f"(memskill report {folder})",
+    )
+    screen.emit({"folder": str(folder), **summary(log)}, one_line=True)
+
+
+def _benchmark(
+    task: "Task",
+    file: Path,
+    models: "Models",
+    settings: "RunSettings",
+    prices: "PriceTable | None",
+) -> "BenchmarkRun":
+    from langgraph_memskill.benchmarks.running.material import load_data
+    from langgraph_memskill.benchmarks.running.run import BenchmarkRun
+
+    data = load_data(task, file, settings)
+    return BenchmarkRun(task, data, models, settings, prices=prices)
+
+
+def _show_estimate(screen: Screen, benchmark: "BenchmarkRun", cache: Path) -> None:
+    from langgraph_memskill.benchmarks.running.builds import BuildCache
+    from langgraph_memskill.benchmarks.running.estimate import estimate
+    from langgraph_memskill.cli.bench_table import estimates
+
+    rows = estimate(benchmark, BuildCache(cache))
+    log = benchmark.data.log
+    screen.show(f"{log.task} {log.file}, split {log.split}: nothing was called", estimates(rows))
+    screen.emit(
+        {"task": log.task, "file": log.file, "rows": [asdict(row) for row in rows]}, one_line=True
+    )
+
+
+def _models(
+    model: str | None, reader: str | None, judge: str | None, encoder: str | None, screen: Screen
+) -> "Models":
+    from langgraph_memskill.benchmarks.running.run import Models, NamedModel
+    from langgraph_memskill.embedding import load_encoder
+    from langgraph_memskill.models import load_model
+
+    # By length, so that the same run gives the same vectors, whatever runs beside what.
+    vectors = load_encoder(encoder, by_length=True)
+
+    def named(spec: str, **options: Any) -> NamedModel:
+        return NamedModel(model=load_model(spec, encoder=vectors, **options), spec=spec)
+
+    if model is None:
+        screen.note("No model was named (--model): using the extractive model, a baseline.")
+    executor = named(model or "extractive")
+    return Models(
+        executor=executor,
+        reader=executor if reader is None else named(reader, key_variable=READER_KEYS),
+        judge=None if judge is None else named(judge, key_variable=JUDGE_KEYS),
+        encoder=vectors,
+    )
+
+
+def _files(task: "Task", places: list[Path]) -> list[Path]:
+    files: list[Path] = []
+    for place in places:
+        if not place.is_dir():
+            files.append(place)
+            continue
+        found = [place / name for name in task.files if (place / name).is_file()]
+        if not found:
+            raise ConfigError(
+                f"the folder {place} holds none of the files of {task.name} "
+                f"({', '.join(task.files)}): name the file itself"
+            )
+        files += found
+    return files
+
+
+def _mode(name: str | None) -> Any:
+    from langgraph_memskill.spans import SpanMode
+
+    if name is None:
+        return None
+    try:
+        return SpanMode(name)
+    except ValueError as error:
+        known = ", ".join(mode.value for mode in SpanMode)
+        raise ConfigError(f"--span-mode {name!r} is unknown; take one of {known}") from error
+
+
+def _command(task_name: str, title: str) -> Callable[..., None]:
+    """The command of one benchmark: `run` with its first argument filled in."""
+
+    def command(**options: Any) -> None:
+        run(task_name, **options)
+
+    signature = inspect.signature(run)
+    parameters = list(signature.parameters.values())[1:]
+    keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
+    command.__signature__ = signature.replace(parameters=keyword)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    command.__doc__ = (
+        f"{title}\n\nAll rows are answered by the same reader. A run that was interrupted goes on "
+        "where it stopped if the same command is given again."
+    )
+    return command
+
+
+_TITLES = {
+    "locomo": "LoCoMo: questions about long conversations of two people.",
+    "longmemeval": "LongMemEval: dated questions about a long history of chats.",
+    "hotpotqa": "HotpotQA: questions that take two of 50, 100 or 200 documents.",
+}
+for _name, _title in _TITLES.items():
+    app.command(_name)(_command(_name, _title))
+
+
+app.command("task", help="Any other benchmark: a registered name, or MODULE:TASK.")(run)
