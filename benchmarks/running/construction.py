@@ -164,9 +164,14 @@ def _grown(build: Build, piece: tuple[Span, ...], result: RememberResult) -> Bui
         done=build.done + len(piece),
         skill_uses=_sorted(uses),
         actions=_sorted(actions),
-        failed=build.failed | {entry.span.id: entry.reason for entry in result.failed},
+        failed=build.failed | {_own_id(entry.span): entry.reason for entry in result.failed},
         usage=build.usage + result.usage,
     )
+
+
+def _own_id(span: Span) -> str:
+    """The id without the episode that the construction graph writes in front of it."""
+    return span.id.rpartition("/")[2]
 
 
 def _sorted(counts: Counter[str]) -> dict[str, int]:

@@ -245,7 +245,8 @@ class UnitPlay:
 
     def _memory_log(self, memory: Memory) -> MemoryLog:
         known = {span.id for span in self.material.spans}
-        sources = dict.fromkeys(source.span_id for source in memory.sources)
+        # The construction graph writes its episode in front of a span's own id.
+        sources = dict.fromkeys(source.span_id.rpartition("/")[2] for source in memory.sources)
         return MemoryLog(
             id=memory.id,
             content=memory.content,
