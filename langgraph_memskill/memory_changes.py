@@ -9,7 +9,13 @@ from datetime import datetime
 from langgraph.store.base import BaseStore
 
 from langgraph_memskill.embedding import TextEncoder
-from langgraph_memskill.errors import ConfigError, MemoryNotFoundError, UndoError
+from langgraph_memskill.errors import (
+    ConfigError,
+    EvolutionError,
+    MemoryNotFoundError,
+    StoreError,
+    UndoError,
+)
 from langgraph_memskill.evolution.files import EvolutionFiles
 from langgraph_memskill.namespaces import Namespace, NamespaceTemplate
 from langgraph_memskill.records import Change, Memory, MemoryVersion
@@ -218,7 +224,13 @@ class MemoryChanges(ABC):
         """First of all, so that a memory whose copies cannot be cleaned can be purged again."""
         if self._rewards is not None:
             self._rewards.purge(ids)
-        self._evolution.purge(ids, user)
+        try:
+            self._evolution.purge(ids, user)
+        except EvolutionError as error:
+            raise StoreError(
+                f"the texts of purged memories may still be among the hard cases: {error}. Purge "
+                "again"
+            ) from error
 
     @abstractmethod
     def namespace_for(

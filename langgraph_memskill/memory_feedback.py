@@ -168,11 +168,17 @@ class MemoryFeedback(ABC):
             The cases as they are kept; a repeat counts as one failure more.
 
         Raises:
-            ConfigError: If a case has neither an id nor a question; none is kept then.
+            ConfigError: If a case has no question; none is kept then.
             EvolutionError: If they cannot be kept.
         """
         pool = self._evolution.pool
-        return pool.add_all([replace(case, epoch=pool.epoch) for case in cases])
+        wanted = [
+            replace(case, epoch=pool.epoch, id=case.id or _identity(case.namespace, case.question))
+            for case in cases
+        ]
+        if not all(case.question.strip() for case in wanted):
+            raise ConfigError("a hard case needs a question: what was asked, or a task's objective")
+        return pool.add_all(wanted)
 
     async def aadd_hard_cases(self, cases: Iterable[HardCase]) -> list[HardCase]:
         """Like `add_hard_cases`, without blocking the event loop."""
@@ -237,10 +243,8 @@ def _case(
     namespace: Namespace,
     found: Sequence[Memory],
 ) -> HardCase:
-    # The same question of two users is two cases, and the id tells nothing of either.
-    identity = "\n".join([*namespace, question.lower()])
     return HardCase(
-        id=hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:16],
+        id=_identity(namespace, question),
         question=question,
         expected=expected,
         prediction=answer or "",
@@ -252,3 +256,12 @@ def _case(
         origin=CaseOrigin.FEEDBACK,
         at=feedback.at,
     )
+
+
+def _identity(namespace: Namespace, question: str) -> str:
+    """An id for a question: two users' are two cases, and it tells nothing of either.
+
+    Versions of the skills name the cases that they come from, and outlive a purge.
+    """
+    identity = "\n".join([*namespace, question.strip().lower()])
+    return hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:16]

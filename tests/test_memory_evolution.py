@@ -6,9 +6,14 @@ from typing import Any
 
 import pytest
 
-from langgraph_memskill.errors import ConfigError, EvolutionError, SkillError
+from langgraph_memskill.errors import ConfigError, EvolutionError, SkillError, StoreError
 from langgraph_memskill.evolution.approval import REFUSED, Decision, Edit
-from langgraph_memskill.evolution.records import CaseOrigin, EvolutionStatus, FailureCause
+from langgraph_memskill.evolution.records import (
+    CaseOrigin,
+    EvolutionStatus,
+    FailureCause,
+    HardCase,
+)
 from langgraph_memskill.evolution.settings import EvolutionSettings
 from langgraph_memskill.memory import MemSkillMemory
 from langgraph_memskill.skills.bank import SkillBank
@@ -400,3 +405,23 @@ def test_a_case_says_what_became_of_the_fact(open_memory: Open) -> None:
     [case] = memory.hard_cases(diagnosed=True)
     assert case.diagnosis is not None
     assert case.diagnosis.cause is FailureCause.LOST
+
+
+def test_added_cases_have_ids_that_tell_nothing(open_memory: Open) -> None:
+    memory = open_memory()
+    [kept] = memory.add_hard_cases([HardCase(id="", question=QUESTION, namespace=("n",))])
+    assert len(kept.id) == 16
+    assert "bicycle" not in kept.id
+    with pytest.raises(ConfigError, match="needs a question"):
+        memory.add_hard_cases([HardCase(id="x", question=" ")])
+
+
+def test_a_purge_that_cannot_clean_the_cases_says_so(open_memory: Open, folder: Path) -> None:
+    memory = open_memory()
+    failed(memory)
+    memory.close()
+    again = open_memory()
+    (folder / "evolution" / "cases.db").write_bytes(b"no database at all" * 100)
+    with pytest.raises(StoreError, match="may still be among the hard cases"):
+        again.purge_user("u")
+    assert [stored.content for stored in again.memories(user_id="u")] == ["Clara rides daily"]
