@@ -7,6 +7,9 @@ joint log-probabilities. Everything else is PPO as published:
     policy = -mean min(r A, clip(r, 1 - clip, 1 + clip) A),  r = exp(new - old log-probability)
     value = mean (V - R)^2 / 2,  or the larger of it and the one with V clipped around its old value
 
+`ppo_loss` says this; `ppo_gradient` differentiates it by what the policy says, and `gradients.py`
+takes that back to the weights.
+
 Shapes: B steps of a minibatch, N most candidates of a step.
 """
 

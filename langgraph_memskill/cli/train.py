@@ -88,6 +88,8 @@ def locomo(
     from langgraph_memskill.trainers.metrics.writers import check_writers
     from langgraph_memskill.trainers.run_folder import only_process, read_manifest, write_manifest
 
+    if take != "best" and install is None:
+        raise ConfigError("--take says which controller --install takes: name a folder with it")
     check_writers(tensorboard=tensorboard, wandb_project=wandb)
 
     folder = out if resume is None else resume

@@ -151,6 +151,7 @@ def test_settings_come_from_toml_and_flags_go_before_it(run, data, tmp_path):
         (["--set", "ppo.clip=0"], "clip=0"),
         (["--set", "reward=llm_judge"], "needs an LLM"),
         (["--conversation", "Zoe"], "it holds Ann, Cleo"),
+        (["--take", "last"], "name a folder"),
         (["--device", "abacus"], "device='abacus' cannot be used here"),
         (["--set", "device=meta:7:1"], "device='meta:7:1' cannot be used here"),
     ],
