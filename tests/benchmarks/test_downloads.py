@@ -24,6 +24,7 @@ class Server(ThreadingHTTPServer):
         self.requests = []
         self.break_after = []
         self.fail_first = 0
+        self.redirects = {}
 
     @property
     def address(self):
@@ -37,6 +38,12 @@ class Handler(BaseHTTPRequestHandler):
         if server.fail_first:
             server.fail_first -= 1
             self.send_error(503)
+            return
+        if self.path in server.redirects:
+            self.send_response(302)
+            for name, value in server.redirects[self.path].items():
+                self.send_header(name, value)
+            self.end_headers()
             return
         if self.path not in server.files:
             self.send_error(404)
@@ -175,6 +182,17 @@ def test_without_a_published_checksum_the_hub_says_it(server, tmp_path):
     server.headers = {"X-Linked-Etag": f'"{"0" * 64}"'}
     with pytest.raises(DataError, match="not the official file"):
         fetch(data_set(DataFile(name="toy.json")), tmp_path / "other", source=server.address)
+
+
+def test_the_hub_says_the_checksum_on_the_way_to_its_storage(server, tmp_path):
+    server.files["/storage/1"] = CONTENT
+    server.redirects["/toy.json"] = {
+        "Location": f"{server.address}/storage/1",
+        "X-Linked-Etag": f'"{SHA256}"',
+    }
+    [done] = fetch(data_set(DataFile(name="toy.json")), tmp_path, source=server.address)
+    assert done.is_verified
+    assert [path for path, _ in server.requests] == ["/toy.json", "/storage/1"]
 
 
 def test_an_unpublished_checksum_is_recorded_and_holds_from_then_on(server, tmp_path):
