@@ -9,6 +9,7 @@ from langchain_core.embeddings import Embeddings
 from langgraph_memskill.embedding import TextEncoder, load_encoder
 from langgraph_memskill.errors import CheckpointError, StoreError
 from langgraph_memskill.memory_folder import MemoryFolder, store_index
+from langgraph_memskill.memory_places import is_postgres
 from langgraph_memskill.stores.reembedding import ProgressCallback, ReembedReport, reembed
 
 
@@ -45,11 +46,16 @@ def reembed_folder(
     paths = MemoryFolder(Path(folder))
     if not paths.settings.is_file():
         raise StoreError(f"there is no memory in the folder {str(paths.root)!r}: name another one")
-    paths.read_settings()
+    place = paths.read_settings().store
+    if place is not None and is_postgres(place):
+        raise StoreError(
+            f"the memories at {place} cannot be embedded anew in their place: export them, and "
+            "import them into a new folder with the new encoder and another database"
+        )
     text_encoder = load_encoder(encoder)
     _check_controller(paths, text_encoder)
     report = reembed(
-        paths.chroma,
+        paths.chroma if place is None else place,
         index=store_index(text_encoder),
         embedding_name=text_encoder.name,
         force=force,

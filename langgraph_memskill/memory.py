@@ -143,6 +143,7 @@ class MemSkillMemory(BackgroundRemembering, MemoryEvolution, MemorySkills, Store
         folder: str | Path,
         model: str | BaseChatModel | None = None,
         *,
+        store: str | None = None,
         encoder: str | Path | Embeddings | TextEncoder | None = None,
         namespace: tuple[str, ...] = DEFAULT_NAMESPACE,
         settings: Settings | None = None,
@@ -161,6 +162,9 @@ class MemSkillMemory(BackgroundRemembering, MemoryEvolution, MemorySkills, Store
         Args:
             folder: Where; it is created if it is not there.
             model: As in the constructor.
+            store: Where the memories are, if not in chroma/: "postgresql://user@host/database" or
+                the "http://host:port" of a Chroma server. memory.json notes it without password,
+                so later openings need not name it.
             encoder: As in the constructor; it must be the one that the folder was made with.
             namespace: As in the constructor.
             settings: As in the constructor.
@@ -176,7 +180,7 @@ class MemSkillMemory(BackgroundRemembering, MemoryEvolution, MemorySkills, Store
             SkillError: If one of its SKILL.md files is broken.
             CheckpointError: If its controller is damaged or does not fit.
         """
-        paths = MemoryFolder(Path(folder))
+        paths = MemoryFolder(Path(folder), store)
         settings = settings or Settings()
         if record_traces is None:
             record_traces = settings.record_traces
@@ -187,10 +191,10 @@ class MemSkillMemory(BackgroundRemembering, MemoryEvolution, MemorySkills, Store
         paths.prepare(text_encoder, ttl)
         skills = paths.load_bank()
         controller = paths.load_selector(text_encoder, explore=settings.explore)
-        store, log = paths.open_memories(text_encoder)
+        memories, log = paths.open_memories(text_encoder)
         memory = cls(
             chat_model,
-            store=store,
+            store=memories,
             skills=skills,
             controller=controller,
             encoder=text_encoder,

@@ -1,21 +1,30 @@
-"""The folder of one memory: what lies where in it, and how it is made, opened and checked."""
+"""The folder of one memory: what lies where in it, and how it is made, opened and checked.
+
+The memories themselves may be in a Postgres database or on a Chroma server instead of chroma/.
+"""
 
 import json
 import os
 import shutil
 import uuid
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, cast
 
 from langchain_core.embeddings import Embeddings
-from langgraph.store.base import IndexConfig, TTLConfig
+from langgraph.store.base import BaseStore, IndexConfig, TTLConfig
 
 from langgraph_memskill.controller.files import load_controller
 from langgraph_memskill.controller.selectors import Selector, SimilaritySelector
 from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.errors import EmbeddingMismatchError, SkillError, StoreError
+from langgraph_memskill.memory_places import (
+    ClosableStore,
+    check_place,
+    is_postgres,
+    public_place,
+)
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.skills.versions import VERSIONS_FOLDER, SkillVersions
 from langgraph_memskill.state import dump, load
@@ -45,6 +54,8 @@ class FolderSettings:
     refreshes_on_recall: bool = True
     sweep_minutes: float | None = None
     """Minutes between two sweeps of what has expired; None takes the default."""
+    store: str | None = None
+    """Where the memories are, as a URL without password; None is chroma/ of the folder."""
 
     @property
     def ttl(self) -> TTLConfig | None:
@@ -62,7 +73,7 @@ class FolderSettings:
 class OpenMemories(NamedTuple):
     """What is open of a memory folder."""
 
-    store: ChromaStore
+    store: BaseStore
     log: ChangeLog
 
 
@@ -71,6 +82,9 @@ class MemoryFolder:
     """Paths inside a memory folder."""
 
     root: Path
+    store: str | None = field(default=None, repr=False)
+    """URL of the Postgres database or Chroma server with the memories; it may hold a password.
+    None takes what memory.json says."""
 
     @property
     def chroma(self) -> Path:
@@ -124,8 +138,11 @@ class MemoryFolder:
             ConfigError: If a time to live is unusable; nothing is changed.
             StoreError: If it cannot be created or read, or a newer version of this package made it.
             EmbeddingMismatchError: If it was made with another embedding model; nothing is changed.
+                A folder whose memories are elsewhere than in `store` is a StoreError.
         """
         lifetimes = check_config(ttl)
+        if self.store is not None:
+            check_place(self.store)
         try:
             exists = self.settings.exists()
             if not exists:
@@ -137,7 +154,10 @@ class MemoryFolder:
             self._check(found, encoder)
         else:
             found = FolderSettings(
-                format_version=FORMAT_VERSION, encoder=encoder.name, dims=encoder.dim
+                format_version=FORMAT_VERSION,
+                encoder=encoder.name,
+                dims=encoder.dim,
+                store=None if self.store is None else public_place(self.store),
             )
         wanted = found if lifetimes is None else _with_lifetimes(found, lifetimes)
         if not exists or wanted != found:
@@ -215,15 +235,36 @@ class MemoryFolder:
             return load_controller(self.controller, encoder=encoder, explore=explore)
         return SimilaritySelector(encoder)
 
-    def open_store(self, encoder: TextEncoder) -> ChromaStore:
-        """Open the Chroma store.
+    def open_store(self, encoder: TextEncoder) -> BaseStore:
+        """Open the store with the memories; whoever opens it closes it.
+
+        Raises:
+            StoreError: If it cannot be opened.
+            MissingDependencyError: If it is in Postgres and the extra `postgres` is not installed.
+        """
+        found = self.read_settings() if self.settings.is_file() else None
+        ttl = found.ttl if found else None
+        place = self.store or (found.store if found else None)
+        if place is not None and is_postgres(place):
+            from langgraph_memskill.stores.postgres import open_postgres
+
+            store: BaseStore = open_postgres(place, store_index(encoder), encoder, ttl)
+            return store
+        return self._chroma(self.chroma if place is None else place, encoder, ttl)
+
+    def open_chroma(self, encoder: TextEncoder) -> ChromaStore:
+        """Open the database in chroma/, wherever memory.json says that the memories are.
 
         Raises:
             StoreError: If it cannot be opened.
         """
         ttl = self.read_settings().ttl if self.settings.is_file() else None
+        return self._chroma(self.chroma, encoder, ttl)
+
+    @staticmethod
+    def _chroma(location: Path | str, encoder: TextEncoder, ttl: TTLConfig | None) -> ChromaStore:
         return ChromaStore(
-            self.chroma, index=store_index(encoder), embedding_name=encoder.name, ttl=ttl
+            location, index=store_index(encoder), embedding_name=encoder.name, ttl=ttl
         )
 
     def open_log(self, *, read_only: bool = False) -> ChangeLog:
@@ -249,11 +290,12 @@ class MemoryFolder:
                 log.close()
                 raise
         except BaseException:
-            store.close()
+            if isinstance(store, ClosableStore):
+                store.close()
             raise
         return OpenMemories(store, log)
 
-    def migrate(self, store: ChromaStore, log: ChangeLog) -> None:
+    def migrate(self, store: BaseStore, log: ChangeLog) -> None:
         """Bring the folder to the present format; quick if it has it.
 
         Format 2 brought the change log: a log without them gets the memories that are there, told
@@ -267,8 +309,14 @@ class MemoryFolder:
         if found.format_version < FORMAT_VERSION:
             self.write_settings(replace(found, format_version=FORMAT_VERSION))
 
-    @staticmethod
-    def _check(found: FolderSettings, encoder: TextEncoder) -> None:
+    def _check(self, found: FolderSettings, encoder: TextEncoder) -> None:
+        if self.store is not None and public_place(self.store) != found.store:
+            raise StoreError(
+                f"the memories of the folder {str(self.root)!r} are in "
+                f"{found.store or self.chroma.name + '/'}, not in {public_place(self.store)}: open "
+                "it without a store, or take them there (memskill memories export, then import "
+                "into a new folder)"
+            )
         if (found.encoder, found.dims) != (encoder.name, encoder.dim):
             raise EmbeddingMismatchError(
                 f"the memory folder was made with the embedding model {found.encoder!r} "

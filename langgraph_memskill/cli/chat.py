@@ -26,6 +26,7 @@ from langgraph_memskill.cli.options import (
     Place,
     RecordOption,
     RecordTextsOption,
+    StoreOption,
     UserOption,
     open_memory,
     run_settings,
@@ -70,6 +71,7 @@ def chat(
     ] = False,
     folder: FolderOption = DEFAULT_FOLDER,
     user: UserOption = DEFAULT_USER,
+    store: StoreOption = None,
     model: ModelOption = None,
     encoder: EncoderOption = None,
     record: RecordOption = False,
@@ -79,7 +81,7 @@ def chat(
 ) -> None:
     """Chat with a model that remembers you. With --json, one line of JSON a reply."""
     screen = Screen(as_json=as_json)
-    place = Place(folder=folder, user=user, encoder=encoder)
+    place = Place(folder=folder, user=user, encoder=encoder, store=store)
     settings = run_settings(record=record, texts=record_texts, explore=explore)
     with open_memory(place, model, screen, create=True, settings=settings) as memory:
         from langgraph_memskill.models import model_name

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,8 +18,10 @@ from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
 
+from langgraph_memskill.cli.check_results import Check, fail, ok, warn
 from langgraph_memskill.cli.options import MODEL_VARIABLE, Place, encoder_by_name, read_fingerprint
 from langgraph_memskill.cli.screen import counted
+from langgraph_memskill.cli.service_checks import check_server
 from langgraph_memskill.errors import MemSkillError
 
 if TYPE_CHECKING:
@@ -36,26 +37,6 @@ _OUR_VARIABLES = re.compile(
     r"|\w+_API_KEY|CUDA_VISIBLE_DEVICES"
 )
 _TRACING = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING_V2")
-
-
-class Status(StrEnum):
-    """How a check came out."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """The result of one check."""
-
-    name: str
-    status: Status
-    found: str
-    """What was seen."""
-    advice: str = ""
-    """What to do about it; "" if there is nothing to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,30 +61,18 @@ def run_checks(question: Question, on_check: Callable[[Check], None]) -> list[Ch
         try:
             result = check(question)
         except MemSkillError as error:
-            result = _fail(name, str(error))
+            result = fail(name, str(error))
         except Exception as error:  # a broken installation fails in any way it likes
             logger.debug("the check %r failed", name, exc_info=True)
-            result = _fail(name, f"{type(error).__name__}: {error}", "see: memskill -v doctor")
+            result = fail(name, f"{type(error).__name__}: {error}", "see: memskill -v doctor")
         checks.append(result)
         on_check(result)
     return checks
 
 
-def _ok(name: str, found: str) -> Check:
-    return Check(name=name, status=Status.OK, found=found)
-
-
-def _warn(name: str, found: str, advice: str) -> Check:
-    return Check(name=name, status=Status.WARN, found=found, advice=advice)
-
-
-def _fail(name: str, found: str, advice: str = "") -> Check:
-    return Check(name=name, status=Status.FAIL, found=found, advice=advice)
-
-
 def _python(question: Question) -> Check:
     found = f"{platform.python_version()} at {sys.executable}"
-    return _ok("python", f"{found}, {platform.system()} {platform.machine()}")
+    return ok("python", f"{found}, {platform.system()} {platform.machine()}")
 
 
 def _packages(question: Question) -> Check:
@@ -118,8 +87,8 @@ def _packages(question: Question) -> Check:
         else:
             found.append(f"{requirement.name} {installed}")
     if wrong:
-        return _fail("packages", "; ".join(wrong), f"run: pip install -U {_DISTRIBUTION}")
-    return _ok("packages", ", ".join(found))
+        return fail("packages", "; ".join(wrong), f"run: pip install -U {_DISTRIBUTION}")
+    return ok("packages", ", ".join(found))
 
 
 def _version_of(distribution: str) -> str | None:
@@ -133,15 +102,15 @@ def _device(question: Question) -> Check:
     import torch
 
     if not torch.cuda.is_available():
-        return _ok("device", f"CPU, {torch.get_num_threads()} threads")
+        return ok("device", f"CPU, {torch.get_num_threads()} threads")
     attention = "with" if _version_of("flash-attn") else "without"
-    return _ok("device", f"{torch.cuda.get_device_name(0)}, {attention} the package flash-attn")
+    return ok("device", f"{torch.cuda.get_device_name(0)}, {attention} the package flash-attn")
 
 
 def _folder(question: Question) -> Check:
     paths = _paths(question)
     if not paths.settings.is_file():
-        return _warn(
+        return warn(
             "memory folder",
             f"there is no memory in {paths.root.absolute()}",
             "name it with --folder or MEMSKILL_DIR, or start one with: memskill remember TEXT",
@@ -154,8 +123,8 @@ def _folder(question: Question) -> Check:
         since = "its last writing or recall" if settings.refreshes_on_recall else "its last writing"
         where += f", a memory expires {settings.ttl_minutes:g} minutes after {since}"
     if not os.access(paths.root, os.W_OK):
-        return _warn("memory folder", f"{where}, read-only", "make it writable to remember more")
-    return _ok("memory folder", where)
+        return warn("memory folder", f"{where}, read-only", "make it writable to remember more")
+    return ok("memory folder", where)
 
 
 def _skills(question: Question) -> Check:
@@ -165,12 +134,12 @@ def _skills(question: Question) -> Check:
 
     folder = _paths(question).skills
     if not folder.is_dir():
-        return _ok("skills", "none yet: a new memory gets the seeds and the conversation pack")
+        return ok("skills", "none yet: a new memory gets the seeds and the conversation pack")
     issues = lint(folder)
     errors = [str(issue) for issue in issues if issue.level is LintLevel.ERROR]
     if errors:
-        return _fail("skills", errors[0], f"see all: memskill skills lint {folder}")
-    return _ok("skills", f"{len(SkillBank.load(folder))} skills, {len(issues)} to improve")
+        return fail("skills", errors[0], f"see all: memskill skills lint {folder}")
+    return ok("skills", f"{len(SkillBank.load(folder))} skills, {len(issues)} to improve")
 
 
 def _encoder(question: Question) -> Check:
@@ -183,20 +152,20 @@ def _encoder(question: Question) -> Check:
     paths = _paths(question)
     if paths.settings.is_file() and read_fingerprint(paths.root) != (encoder.name, shape[1]):
         name, dim = read_fingerprint(paths.root)
-        return _fail(
+        return fail(
             "encoder",
             f"{encoder.name} ({shape[1]} dimensions), but the memory was made with {name} ({dim})",
             f"name that encoder with --encoder {name}",
         )
-    return _ok("encoder", f"{encoder.name}, {shape[1]} dimensions, first text in {took:.1f} s")
+    return ok("encoder", f"{encoder.name}, {shape[1]} dimensions, first text in {took:.1f} s")
 
 
 def _controller(question: Question) -> Check:
     paths = _paths(question)
     if not paths.settings.is_file():
-        return _ok("controller", "none yet: skills are chosen by similarity")
+        return ok("controller", "none yet: skills are chosen by similarity")
     selector = paths.load_selector(encoder_by_name(paths.root))
-    return _ok("controller", f"skills are chosen by {selector.name}")
+    return ok("controller", f"skills are chosen by {selector.name}")
 
 
 def _store(question: Question) -> Check:
@@ -204,19 +173,22 @@ def _store(question: Question) -> Check:
     from langgraph_memskill.stores.pending import PendingSpans
 
     paths = _paths(question)
+    place = paths.read_settings().store if paths.settings.is_file() else None
+    if place is not None:
+        return check_server(place)
     if not paths.chroma.is_dir():
-        return _ok("store", "nothing is stored yet")
+        return ok("store", "nothing is stored yet")
     size = sum(file.stat().st_size for file in paths.chroma.rglob("*") if file.is_file())
     with TemporaryDirectory(prefix="memskill-doctor-") as temporary:
         if size > shutil.disk_usage(temporary).free / 2:
-            return _warn(
+            return warn(
                 "store",
                 f"{size / 1e9:.1f} GB, not opened: there is no room for a copy in {temporary}",
                 "set TMPDIR to a larger disk",
             )
         copy = MemoryFolder(Path(temporary))
         _copy_database(paths.chroma, copy.chroma)
-        with closing(copy.open_store(encoder_by_name(paths.root))) as store:
+        with closing(copy.open_chroma(encoder_by_name(paths.root))) as store:
             users = store.list_namespaces(prefix=("memories",), limit=1_000_000)
             waiting, stats = len(PendingSpans(store).waiting()), store.describe()
     found = (
@@ -226,29 +198,29 @@ def _store(question: Question) -> Check:
         found += f", {counted(stats.num_expired, 'expired item')} to sweep"
     if stats.num_orphan_vectors or stats.num_old_collections or stats.is_reembedding:
         what = f"{found}, leftovers of what was broken off"
-        return _warn("store", what, "run: memskill memories doctor")
+        return warn("store", what, "run: memskill memories doctor")
     if waiting:
         wait = f"{counted(waiting, 'span')} {'waits' if waiting == 1 else 'wait'} for a retry"
-        return _warn("store", f"{found}, {wait}", "run: memskill retry")
-    return _ok("store", found)
+        return warn("store", f"{found}, {wait}", "run: memskill retry")
+    return ok("store", found)
 
 
 def _change_log(question: Question) -> Check:
     paths = _paths(question)
     if not paths.changes.is_file():
-        return _ok("change log", "nothing is logged yet")
+        return ok("change log", "nothing is logged yet")
     with closing(paths.open_log(read_only=True)) as log:
         wrong, pending = log.check(), log.num_pending()
         users = log.namespaces()
     if wrong:
         advice = "restore a backup of changes.db; see: memskill memories doctor"
-        return _fail("change log", "; ".join(wrong[:_SHOWN]), advice)
+        return fail("change log", "; ".join(wrong[:_SHOWN]), advice)
     size = paths.changes.stat().st_size
     found = f"whole, {size / 1e6:.1f} MB, {counted(len(users), 'user')}"
     if pending:
         what = f"{found}, {counted(pending, 'change')} not brought to their end"
-        return _warn("change log", what, "the next opening does that: memskill memories list")
-    return _ok("change log", found)
+        return warn("change log", what, "the next opening does that: memskill memories list")
+    return ok("change log", found)
 
 
 def _copy_database(source: Path, target: Path) -> None:
@@ -285,14 +257,14 @@ def _model(question: Question) -> Check:
         except Exception as error:
             raise MemSkillError(f"{name} was called: {type(error).__name__}: {error}") from error
         took = time.perf_counter() - started
-        return _ok("model", f"{name} answered in {took:.1f} s: {str(reply.text).strip()[:60]!r}")
+        return ok("model", f"{name} answered in {took:.1f} s: {str(reply.text).strip()[:60]!r}")
     if wanted == "extractive":
-        return _warn(
+        return warn(
             "model",
             f"{name}: a baseline without an LLM",
             f"for better memories set {MODEL_VARIABLE} or --model",
         )
-    return _ok("model", f"{name} (not called; --call does)")
+    return ok("model", f"{name} (not called; --call does)")
 
 
 def _environment(question: Question) -> Check:
@@ -300,12 +272,12 @@ def _environment(question: Question) -> Check:
     names = sorted(name for name in os.environ if _OUR_VARIABLES.fullmatch(name))
     found = ", ".join(names) or "no variable of ours is set"
     if any(os.environ.get(name, "").lower() in {"true", "1"} for name in _TRACING):
-        return _warn(
+        return warn(
             "environment",
             f"{found}: prompts and memories are sent to LangSmith",
             f"unset {' and '.join(name for name in _TRACING if name in os.environ)} to stop that",
         )
-    return _ok("environment", found)
+    return ok("environment", found)
 
 
 def _paths(question: Question) -> "MemoryFolder":

@@ -17,7 +17,7 @@ from langgraph_memskill.cli.options import (
 from langgraph_memskill.cli.screen import Screen, counted, printable
 
 if TYPE_CHECKING:
-    from langgraph_memskill.cli.checks import Check
+    from langgraph_memskill.cli.check_results import Check
 
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
@@ -31,7 +31,8 @@ def doctor(
 ) -> None:
     """Check versions, memory, encoder and model. Nothing is created or changed."""
     screen = Screen(as_json=as_json)
-    from langgraph_memskill.cli.checks import Question, Status, run_checks
+    from langgraph_memskill.cli.check_results import Status
+    from langgraph_memskill.cli.checks import Question, run_checks
     from langgraph_memskill.state import dump_all
 
     question = Question(place=Place(folder=folder, encoder=encoder), model=model, call=call)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -23,6 +23,7 @@ DEFAULT_FOLDER = Path("memdir")
 DEFAULT_USER = "default"
 FOLDER_VARIABLE = "MEMSKILL_DIR"
 MODEL_VARIABLE = "MEMSKILL_MODEL"
+STORE_VARIABLE = "MEMSKILL_STORE"
 
 FolderOption = Annotated[
     Path,
@@ -46,6 +47,16 @@ EncoderOption = Annotated[
         "--encoder",
         help="Text encoder: a sentence-transformers folder or name that is on this machine.",
         show_default="the bundled MiniLM",
+    ),
+]
+StoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        envvar=STORE_VARIABLE,
+        help="Where a new memory folder keeps its memories: 'postgresql://user@host/database' or "
+        "the 'http://host:port' of a Chroma server. Later commands find it in the folder.",
+        show_default="in the folder",
     ),
 ]
 RecordOption = Annotated[
@@ -85,6 +96,8 @@ class Place:
     folder: Path
     user: str = DEFAULT_USER
     encoder: str | None = None
+    store: str | None = None
+    """URL of a store elsewhere; None takes what the folder says."""
 
 
 def check_exists(folder: Path) -> None:
@@ -138,6 +151,7 @@ def open_memory(
         memory = MemSkillMemory.open(
             place.folder,
             "extractive" if model is None else model,
+            store=place.store,
             encoder=place.encoder,
             settings=settings,
         )
@@ -204,6 +218,7 @@ def open_for_reading(folder: Path) -> "Iterator[StoredMemories]":
 def _open_store(folder: Path, encoder: "TextEncoder") -> "Iterator[StoredMemories]":
     from langgraph_memskill.evolution.files import EvolutionFiles
     from langgraph_memskill.memory_folder import MemoryFolder
+    from langgraph_memskill.memory_places import ClosableStore
     from langgraph_memskill.nodes.retrieve import DEFAULT_NAMESPACE
     from langgraph_memskill.settings import Settings
     from langgraph_memskill.stored_memories import StoredMemories
@@ -212,7 +227,10 @@ def _open_store(folder: Path, encoder: "TextEncoder") -> "Iterator[StoredMemorie
     paths = MemoryFolder(folder)
     paths.prepare(encoder)
     store, log = paths.open_memories(encoder)
-    with closing(store), closing(log):
+    with ExitStack() as stack:
+        stack.enter_context(closing(log))
+        if isinstance(store, ClosableStore):
+            stack.enter_context(closing(store))
         yield StoredMemories(
             store,
             encoder,

@@ -20,6 +20,7 @@ from langgraph_memskill.cli.options import (
     Place,
     RecordOption,
     RecordTextsOption,
+    StoreOption,
     UserOption,
     open_memory,
     run_settings,
@@ -58,6 +59,7 @@ def remember(
     max_tokens: MaxTokensOption = None,
     folder: FolderOption = DEFAULT_FOLDER,
     user: UserOption = DEFAULT_USER,
+    store: StoreOption = None,
     model: ModelOption = None,
     encoder: EncoderOption = None,
     record: RecordOption = False,
@@ -77,7 +79,7 @@ def remember(
     readings = read_inputs(text, file or [], conversation)
     if time is not None and any(reading.has_dates for reading in readings):
         raise ConfigError("--time does not go with a LoCoMo file: its sessions have their dates")
-    place = Place(folder=folder, user=user, encoder=encoder)
+    place = Place(folder=folder, user=user, encoder=encoder, store=store)
     results: list[RememberResult] = []
     with open_memory(place, model, screen, create=True, settings=settings) as memory:
         for reading in readings:

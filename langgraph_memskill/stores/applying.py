@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import random
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,11 +33,10 @@ from langgraph_memskill.stores.write_batches import write_batches
 __all__ = ["Applied", "Cause", "MemoryWriter"]
 
 logger = logging.getLogger(__name__)
-
 ResultT = TypeVar("ResultT")
 _LEFT = "the next writer brings to an end what could be neither written nor read back"
-_ATTEMPTS = 5
-"""Tries to write before somebody who writes past this writer wins."""
+_ATTEMPTS = 10  # then somebody who writes past this writer wins
+_PAUSE_S = 0.1  # a writer who lost waits for at most this long, by chance, or the two meet again
 _Make = Callable[[State, Known], Plan]
 
 
@@ -48,8 +49,8 @@ class MemoryWriter:
     leaves pending is brought to its end by the next writer. A change that was applied before (a
     graph resumed after a crash runs its last node again) is recognised by its id.
 
-    Who writes to the store without this log is noticed where the store can compare and set
-    (`ChromaStore`): the changes are then planned again on what is there now.
+    Who writes without this log is noticed where the store can compare and set (Chroma, Postgres):
+    the changes are then planned again on what is there now.
     """
 
     def __init__(self, store: BaseStore, log: ChangeLog | None = None) -> None:
@@ -312,6 +313,7 @@ class MemoryWriter:
                 self._give_up(namespace, plan)
                 if not attempts_left or not isinstance(error, ConflictError):
                     raise
+                time.sleep(random.uniform(0, _PAUSE_S))
                 continue
             if plan.pending:
                 self.log.settle(namespace)
@@ -331,6 +333,7 @@ class MemoryWriter:
                 await self._agive_up(namespace, plan)
                 if not attempts_left or not isinstance(error, ConflictError):
                     raise
+                await asyncio.sleep(random.uniform(0, _PAUSE_S))
                 continue
             if plan.pending:
                 await asyncio.to_thread(self.log.settle, namespace)
@@ -390,7 +393,7 @@ class MemoryWriter:
 
 
 async def _nothing() -> None:
-    """What `arecover` does in a namespace once it is recovered."""
+    """What `arecover` does once a namespace is recovered."""
 
 
 def _change_ids(actions: Sequence[MemoryAction]) -> list[str]:

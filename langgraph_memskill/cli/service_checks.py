@@ -1,0 +1,56 @@
+"""Checks of `memskill doctor` for what runs beside us: stores on servers. They change nothing."""
+
+import httpx
+
+from langgraph_memskill.cli.check_results import Check, fail, ok
+from langgraph_memskill.cli.screen import counted
+from langgraph_memskill.errors import missing_dependency
+from langgraph_memskill.memory_places import is_postgres
+
+_TIMEOUT_S = 10
+
+
+def check_server(place: str) -> Check:
+    """Look whether the server that keeps the memories answers.
+
+    Args:
+        place: Its URL, as memory.json has it.
+
+    Raises:
+        MissingDependencyError: If its client is not installed.
+    """
+    return _postgres(place) if is_postgres(place) else _chroma(place)
+
+
+def _chroma(place: str) -> Check:
+    try:
+        version = httpx.get(f"{place.rstrip('/')}/api/v2/version", timeout=_TIMEOUT_S).json()
+    except (httpx.HTTPError, ValueError) as error:
+        advice = "start it: chroma run --path DIR --port PORT"
+        return fail("store", f"the Chroma server at {place} does not answer: {error}", advice)
+    return ok("store", f"Chroma server {version} at {place}")
+
+
+def _postgres(place: str) -> Check:
+    try:
+        import psycopg
+    except ImportError as error:
+        raise missing_dependency("psycopg", "postgres", "Keeping memories in Postgres") from error
+    try:
+        with psycopg.connect(place, connect_timeout=_TIMEOUT_S) as connection:
+            row = connection.execute(
+                "SELECT current_setting('server_version'), "
+                "(SELECT extversion FROM pg_extension WHERE extname = 'vector'), "
+                "to_regclass('store') IS NOT NULL"
+            ).fetchone()
+            assert row is not None
+            version, vector, has_tables = row
+            users = "SELECT count(DISTINCT prefix) FROM store WHERE prefix LIKE 'memories.%'"
+            found = connection.execute(users).fetchone() if has_tables else None
+    except psycopg.Error as error:
+        advice = "check that it runs, and PGPASSWORD or ~/.pgpass"
+        return fail("store", f"Postgres at {place}: {str(error).strip()}", advice)
+    if vector is None:
+        return fail("store", f"Postgres {version} at {place} has no pgvector", "install it there")
+    what = f"Postgres {version} with pgvector {vector} at {place}"
+    return ok("store", f"{what}, {counted(found[0] if found else 0, 'user')}")
