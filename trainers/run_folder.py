@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from langgraph_memskill.errors import ConfigError, TrainingError
 from langgraph_memskill.state import dump, load
 from langgraph_memskill.trainers.config import TrainConfig
+from langgraph_memskill.trainers.stages import EvolutionPlan
 
 FORMAT_VERSION = 1
 RUN_FILE = "run.json"
@@ -43,6 +44,8 @@ class RunManifest:
     bank_version: str
     """Of the skill bank at the start."""
     config: TrainConfig = field(default_factory=TrainConfig)
+    evolution: EvolutionPlan | None = None
+    """How the skills evolve; None leaves them as they are."""
     package_version: str = ""
 
 

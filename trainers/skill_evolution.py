@@ -3,11 +3,16 @@
 import logging
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol, cast
+from pathlib import Path
+from typing import Protocol, Self, cast
 
+from langchain_core.language_models import BaseChatModel
 from pydantic import JsonValue, ValidationError
 
+from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.errors import CheckpointError
+from langgraph_memskill.evolution.designer import Designer
+from langgraph_memskill.evolution.evolving import aevolve_bank
 from langgraph_memskill.evolution.pool import HardCasePool
 from langgraph_memskill.evolution.records import (
     CachedAnalysis,
@@ -19,11 +24,12 @@ from langgraph_memskill.evolution.records import (
 from langgraph_memskill.records import Usage
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.skills.version_records import VersionAuthor, VersionNote
-from langgraph_memskill.skills.versions import SkillVersions
+from langgraph_memskill.skills.versions import VERSIONS_FOLDER, SkillVersions
 from langgraph_memskill.state import dump, load
 from langgraph_memskill.trainers.episodes import AskedQuery
 from langgraph_memskill.trainers.evolution import EvolutionOutcome, StageReport
 from langgraph_memskill.trainers.stages import (
+    EvolutionPlan,
     Snapshot,
     StageRewards,
     StageSettings,
@@ -47,6 +53,11 @@ class Evolve(Protocol):
         analysis: CachedAnalysis | None,
     ) -> Awaitable[EvolutionResult]:
         """Evolve a bank; it stays as it is, and the result holds the changed one."""
+
+
+EVOLUTION = "evolution"
+"""In a run's folder: cases.db, skill_versions/ (every stage's bank with its reward), and skills/
+(the best stage's)."""
 
 
 class SkillEvolution:
@@ -77,6 +88,54 @@ class SkillEvolution:
         self._versions = versions
         self._settings = settings or StageSettings()
         self.stages = StageRewards()
+
+    @classmethod
+    def with_designer(
+        cls, plan: EvolutionPlan, designer: BaseChatModel, encoder: TextEncoder, run: Path
+    ) -> Self:
+        """Make one whose designer is a chat model.
+
+        Args:
+            plan: Numbers of the evolution and of the stages.
+            designer: The designer.
+            encoder: Of the run.
+            run: The run's folder.
+
+        Raises:
+            ConfigError: If the model is no designer.
+        """
+        Designer(designer)  # refuses a model that cannot write
+
+        async def evolve(
+            bank: SkillBank,
+            cases: Sequence[HardCase],
+            *,
+            failed_attempts: Sequence[FailedAttempt],
+            feedback: StageFeedback | None,
+            analysis: CachedAnalysis | None,
+        ) -> EvolutionResult:
+            return await aevolve_bank(
+                bank,
+                cases,
+                model=designer,
+                encoder=encoder,
+                settings=plan.settings,
+                failed_attempts=failed_attempts,
+                feedback=feedback,
+                analysis=analysis,
+            )
+
+        folder = run / EVOLUTION
+        return cls(
+            evolve,
+            pool=HardCasePool(folder / "cases.db"),
+            versions=SkillVersions(folder / VERSIONS_FOLDER, folder / "skills"),
+            settings=plan.stages,
+        )
+
+    def close(self) -> None:
+        """Close the pool's file."""
+        self._pool.close()
 
     def observe(self, step: int, queries: Sequence[AskedQuery]) -> None:
         """Put the failed queries of an update into the pool, and take those out that succeed."""

@@ -14,6 +14,7 @@ from langgraph_memskill.evolution.records import (
     SkillChange,
     StageFeedback,
 )
+from langgraph_memskill.evolution.settings import EvolutionSettings
 from langgraph_memskill.ranges import check_count
 from langgraph_memskill.skills.bank import SkillBank
 
@@ -37,6 +38,18 @@ class StageSettings:
         """Check the ranges."""
         check_count(self, 0, "max_evolves", "patience")
         check_count(self, 1, "trials")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvolutionPlan:
+    """How the skills evolve in a run."""
+
+    designer: str
+    """The designer's model, as `load_model` understands it."""
+    settings: EvolutionSettings = EvolutionSettings()
+    stages: StageSettings = StageSettings()
+    protect_seeds: bool = False
+    """Whether the seeds stay when a full bank gets a new skill."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """`memskill evolve`: skills evolve from hard cases; a person may decide about each change."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +21,7 @@ from langgraph_memskill.errors import ConfigError
 
 if TYPE_CHECKING:
     from langgraph_memskill.evolution.approval import Decision, Edit
-    from langgraph_memskill.evolution.records import EvolutionResult
+    from langgraph_memskill.evolution.records import EvolutionResult, HardCase
     from langgraph_memskill.evolution.settings import EvolutionSettings
 
 _ALL = "all"
@@ -110,9 +111,20 @@ def evolve(
         _start(place, model, settings, screen, approve=approve)
 
 
-def _show_cases(folder: Path, screen: Screen) -> None:
+def _cases_of(folder: Path) -> "list[HardCase]":
+    """The hard cases of a memory, or of a training run."""
+    from langgraph_memskill.evolution.pool import HardCasePool
+
+    pool = folder / "evolution" / "cases.db"
+    if (folder / "run.json").is_file() and pool.is_file():
+        with closing(HardCasePool(pool)) as cases:
+            return cases.cases()
     with open_for_reading(folder) as stored:
-        cases = stored.hard_cases(diagnosed=True)
+        return stored.hard_cases(diagnosed=True)
+
+
+def _show_cases(folder: Path, screen: Screen) -> None:
+    cases = _cases_of(folder)
     from langgraph_memskill.cli.evolution_rendering import case_lines
     from langgraph_memskill.state import dump_all
 

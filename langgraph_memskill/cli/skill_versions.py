@@ -120,6 +120,8 @@ def versions_in(folder: Path) -> "SkillVersions":
     """
     from langgraph_memskill.skills.versions import VERSIONS_FOLDER, SkillVersions
 
+    if (folder / "evolution" / VERSIONS_FOLDER).is_dir():
+        folder /= "evolution"  # of a training run
     if not (folder / VERSIONS_FOLDER).is_dir():
         check_exists(folder)
     return SkillVersions(folder / VERSIONS_FOLDER, folder / "skills")

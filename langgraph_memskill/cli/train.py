@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +14,20 @@ from rich.text import Text
 
 from langgraph_memskill.cli.options import EncoderOption, JsonOption, ModelOption
 from langgraph_memskill.cli.screen import Screen, counted, printable
+from langgraph_memskill.cli.train_evolution import (
+    BiasUpdatesOption,
+    DesignerOption,
+    EvolutionWishes,
+    MaxChangesOption,
+    MaxEvolvesOption,
+    PatienceOption,
+    ProtectSeedsOption,
+    RefineOnlyOption,
+    ReflectionsOption,
+    TrialsOption,
+    open_evolution,
+    with_evolution,
+)
 from langgraph_memskill.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -67,6 +81,18 @@ def locomo(
             show_default="cpu, or as the run was started",
         ),
     ] = None,
+    evolve: Annotated[
+        bool, typer.Option("--evolve", help="Let a designer change the skills after every stage.")
+    ] = False,
+    designer: DesignerOption = None,
+    max_changes: MaxChangesOption = None,
+    reflections: ReflectionsOption = None,
+    trials: TrialsOption = None,
+    patience: PatienceOption = None,
+    max_evolves: MaxEvolvesOption = None,
+    bias_updates: BiasUpdatesOption = None,
+    refine_only: RefineOnlyOption = False,
+    protect_seeds: ProtectSeedsOption = False,
     install: Annotated[
         Path | None,
         typer.Option(help="Memory folder that is to use the trained controller and skills."),
@@ -93,12 +119,26 @@ def locomo(
     check_writers(tensorboard=tensorboard, wandb_project=wandb)
 
     folder = out if resume is None else resume
+    wishes = EvolutionWishes(
+        evolve=evolve,
+        designer=designer,
+        max_changes=max_changes,
+        reflections=reflections,
+        trials=trials,
+        patience=patience,
+        max_evolves=max_evolves,
+        bias_updates=bias_updates,
+        refine_only=refine_only,
+        protect_seeds=protect_seeds,
+    )
     if resume is None:
         manifest = _manifest(
             data, config, settings or [], conversation or [], pack, model, judge, encoder
         )
+        manifest = with_evolution(manifest, wishes)
     else:
-        if data or config or settings or conversation or pack or judge or encoder:
+        is_other = data or config or settings or conversation or pack or judge or encoder
+        if is_other or wishes != EvolutionWishes():
             raise ConfigError(
                 "--resume goes on with the run's own settings: leave all others out, or start a "
                 "new run with --out"
@@ -170,6 +210,7 @@ def _run(
     from langgraph_memskill.cli.train_locomo import file_hash, load_traces
     from langgraph_memskill.models import load_model, model_name
     from langgraph_memskill.skills.bank import SkillBank
+    from langgraph_memskill.skills.packaged import SEED_NAMES
     from langgraph_memskill.trainers.loop import TrainingRun, TrainParts
 
     data = Path(manifest.data)
@@ -181,6 +222,11 @@ def _run(
             "the packaged skills have changed since the run was started: start a new one"
         )
     chat_model = load_model(manifest.model, encoder=encoder)
+    evolution = None
+    if manifest.evolution is not None:
+        evolution = open_evolution(manifest.evolution, encoder, folder)
+        if manifest.evolution.protect_seeds:
+            bank.protect(*SEED_NAMES)
     parts = TrainParts(
         model=chat_model,
         model_name=model_name(chat_model),
@@ -188,12 +234,14 @@ def _run(
         bank=bank,
         traces=load_traces(data, manifest.trace_ids, manifest.config.span_mode),
         scorer=_scorer(manifest, chat_model),
+        evolution=evolution,
         tensorboard=tensorboard,
         wandb_project=wandb,
     )
     run = TrainingRun(folder, manifest.config, parts, run_id=manifest.run_id)
-    run.resume()
-    return run.run(on_progress)
+    with nullcontext() if evolution is None else closing(evolution):
+        run.resume()
+        return run.run(on_progress)
 
 
 def _scorer(manifest: "RunManifest", model: "BaseChatModel") -> "Scorer":
@@ -307,6 +355,8 @@ def _report(
         Text(f"  metrics     {place}/metrics.jsonl, {place}/curves.html"),
         Text(f"  traces      memskill traces show {place}/traces"),
     )
+    if manifest.evolution is not None:
+        screen.show(Text(f"  skills      memskill skills log --folder {place}"))
     if install is None or installed is None:
         resume = f"memskill train locomo --resume {place}"
         screen.show(Text(f"  to use it   {resume} --install MEMDIR [--take last]"))

@@ -153,6 +153,8 @@ def test_settings_come_from_toml_and_flags_go_before_it(run, data, tmp_path):
         (["--conversation", "Zoe"], "it holds Ann, Cleo"),
         (["--take", "last"], "name a folder"),
         (["--device", "abacus"], "device='abacus' cannot be used here"),
+        (["--evolve"], "needs a language model as designer"),
+        (["--patience", "2", "--refine-only"], "--patience, --refine-only mean nothing"),
         (["--set", "device=meta:7:1"], "device='meta:7:1' cannot be used here"),
     ],
 )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langgraph_memskill.errors import TrainingError
+from langgraph_memskill.trainers.metrics.family import family_section, run_versions
 from langgraph_memskill.trainers.metrics.names import (
     SKILL_USAGE_PREFIX,
     Metric,
@@ -47,6 +48,7 @@ _PAGE = """<!doctype html>
 <style>
 body {{ font: 14px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 1080px; color: #222 }}
 h1 {{ font-size: 1.35rem; margin: 0 }}
+h2 {{ font-size: 1.1rem; margin: 1.8rem 0 0 }}
 p {{ color: #666; margin: .2rem 0 1.2rem }}
 table {{ border-collapse: collapse; margin-top: 1.5rem; width: 100% }}
 th, td {{ text-align: left; padding: .25rem .7rem .25rem 0; border-bottom: 1px solid #e5e5e5 }}
@@ -58,6 +60,7 @@ td.meaning {{ color: #666 }}
 <h1>{title}</h1>
 <p>{subtitle}</p>
 <div id="curves"></div>
+{family}
 <table>
 <tr><th>metric</th><th class="number">first</th><th class="number">last</th>\
 <th class="number">lowest</th><th class="number">highest</th><th>meaning</th></tr>
@@ -126,24 +129,27 @@ def write_curves(metrics: str | Path, page: str | Path, *, title: str | None = N
 
     Raises:
         DataError: If there are no metrics to draw.
+        SkillError: If the versions of the run's skills are damaged.
         MissingDependencyError: If Altair or vl-convert is not installed.
         TrainingError: If the page cannot be written.
     """
     history = read_metrics(metrics)
     heading = title or Path(metrics).absolute().parent.name
-    text = curves_page(history, title=heading)
+    family = family_section(run_versions(Path(metrics).parent), history)
+    text = curves_page(history, title=heading, family=family)
     try:
         write_page(text, Path(page))
     except OSError as error:
         raise TrainingError(f"{page} cannot be written: {error.strerror or error}") from error
 
 
-def curves_page(history: MetricHistory, *, title: str) -> str:
+def curves_page(history: MetricHistory, *, title: str, family: str = "") -> str:
     """The page's text.
 
     Args:
         history: What to draw.
         title: Heading.
+        family: HTML about the versions of the skills.
 
     Raises:
         MissingDependencyError: If Altair or vl-convert is not installed.
@@ -156,6 +162,7 @@ def curves_page(history: MetricHistory, *, title: str) -> str:
     return _PAGE.format(
         title=html.escape(title),
         subtitle=html.escape(subtitle),
+        family=family,
         rows="\n".join(_row(name, points) for name, points in sorted(history.series.items())),
         policy=CONTENT_POLICY,
         libraries=vega_script("curves", _PURPOSE),
