@@ -206,6 +206,7 @@ class MemSkillMemory(BackgroundRemembering, MemoryEvolution, MemorySkills, Store
         )
         memory._owns_store = memory._owns_log = True
         memory._skill_versions = paths.skill_versions
+        memory._traces_folder = Path(traces) if isinstance(traces, str | Path) else paths.traces
         memory._evolution = EvolutionFiles(paths.evolution)
         memory._start_sweeping()
         if memory._rewards is None:

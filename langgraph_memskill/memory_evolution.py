@@ -2,14 +2,20 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from langchain_core.language_models import BaseChatModel
 
+from langgraph_memskill.controller.selectors import Selector
 from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.evolution.approval import Decision
 from langgraph_memskill.evolution.designer import Designer
 from langgraph_memskill.evolution.evolving import start_of
 from langgraph_memskill.evolution.files import EvolutionFiles
+from langgraph_memskill.evolution.gate import GateParts, HeldOutGate, outcome_of
+from langgraph_memskill.evolution.gate_records import GateSettings
+from langgraph_memskill.evolution.held_out import HeldOutEpisode, held_out_of, read_held_out
 from langgraph_memskill.evolution.nodes.gate import Gate
 from langgraph_memskill.evolution.places import BankPlace, FolderBank, HeldBank
 from langgraph_memskill.evolution.records import EvolutionResult, HardCase
@@ -19,12 +25,14 @@ from langgraph_memskill.evolution.stored_evidence import StoredEvidence
 from langgraph_memskill.extractive.model import ExtractiveChatModel
 from langgraph_memskill.graphs.evolution import EvolutionParts
 from langgraph_memskill.models import load_model
+from langgraph_memskill.settings import Settings
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.skills.versions import SkillVersions
 from langgraph_memskill.stores.changes import ChangeLog
 from langgraph_memskill.stores.items import MemorySearch
 
 _DEFAULTS = EvolutionSettings()
+_GATE = GateSettings()
 
 
 class MemoryEvolution:
@@ -42,7 +50,10 @@ class MemoryEvolution:
     change_log: ChangeLog
     _search: MemorySearch
     _evolution: EvolutionFiles
+    controller: Selector
+    settings: Settings
     _skill_versions: SkillVersions | None = None
+    _traces_folder: Path | None = None
 
     def evolve(
         self,
@@ -51,7 +62,8 @@ class MemoryEvolution:
         settings: EvolutionSettings = _DEFAULTS,
         approve: bool = False,
         cases: Sequence[HardCase] | None = None,
-        gate: Gate | None = None,
+        gate: Gate | GateSettings | None = _GATE,
+        held_out: str | Path | None = None,
     ) -> EvolutionResult:
         """Let the designer change the skills so that they would have served the hard cases.
 
@@ -65,8 +77,14 @@ class MemoryEvolution:
             approve: Whether a person decides about the changes first: then the result is
                 "waiting", and `resume_evolution` takes the decision, in this or another process.
             cases: Hard cases to choose from; None takes those that were kept.
-            gate: Has the last word: given the bank and what it is to become it returns why it may
-                not be changed, or None. If the evolution waits, give it to `resume_evolution`.
+            gate: Has the last word. Settings: the new skills must not serve held-out questions
+                worse than the present ones (`evolution.gate`); they say with which margin, and
+                what if nothing is held out. A function: given the bank, what it is to become and
+                the cases that the designer was shown it returns why it may not be changed, or
+                None. None lets everything pass. If the evolution waits, give it to
+                `resume_evolution`.
+            held_out: A file of spans and questions (`read_held_out`) for the gate; None takes the
+                recorded texts of runs with the questions whose answers your feedback told.
 
         Returns:
             What was changed, or is to be decided.
@@ -78,9 +96,11 @@ class MemoryEvolution:
         """
         chosen = self.model if model is None else load_model(model, encoder=self.encoder)
         place = self._place()
-        parts = self._evolution_parts(chosen, place, gate)
+        last_word = self._gate(gate, held_out)
+        parts = self._evolution_parts(chosen, place, last_word)
         start = start_of(cases, designer=parts.designer.name, settings=settings, approve=approve)
-        return self._taken_over(self._evolution.runs.start(parts, start), place)
+        result = self._taken_over(self._evolution.runs.start(parts, start), place)
+        return replace(result, gate=outcome_of(last_word))
 
     async def aevolve(
         self,
@@ -89,11 +109,14 @@ class MemoryEvolution:
         settings: EvolutionSettings = _DEFAULTS,
         approve: bool = False,
         cases: Sequence[HardCase] | None = None,
-        gate: Gate | None = None,
+        gate: Gate | GateSettings | None = _GATE,
+        held_out: str | Path | None = None,
     ) -> EvolutionResult:
         """Like `evolve`, without blocking the event loop."""
         return await asyncio.to_thread(
-            lambda: self.evolve(model, settings=settings, approve=approve, cases=cases, gate=gate)
+            lambda: self.evolve(
+                model, settings=settings, approve=approve, cases=cases, gate=gate, held_out=held_out
+            )
         )
 
     def pending_evolutions(self) -> list[PendingEvolution]:
@@ -110,7 +133,8 @@ class MemoryEvolution:
         decision: Decision | None = None,
         *,
         model: str | BaseChatModel | None = None,
-        gate: Gate | None = None,
+        gate: Gate | GateSettings | None = _GATE,
+        held_out: str | Path | None = None,
     ) -> EvolutionResult:
         """Go on with an evolution that waits for a decision or was broken off.
 
@@ -120,6 +144,7 @@ class MemoryEvolution:
             model: The designer, if it was broken off before it had asked everything; None takes
                 the memory's own model.
             gate: As for `evolve`.
+            held_out: As for `evolve`.
 
         Returns:
             What was changed, or is to be decided.
@@ -132,8 +157,10 @@ class MemoryEvolution:
         # A memory without an LLM may still make changes that only wait for that.
         own = None if isinstance(self.model, ExtractiveChatModel) else self.model
         chosen = own if model is None else load_model(model, encoder=self.encoder)
-        parts = self._evolution_parts(chosen, place, gate)
-        return self._taken_over(self._evolution.runs.resume(parts, evolution_id, decision), place)
+        last_word = self._gate(gate, held_out)
+        parts = self._evolution_parts(chosen, place, last_word)
+        result = self._evolution.runs.resume(parts, evolution_id, decision)
+        return replace(self._taken_over(result, place), gate=outcome_of(last_word))
 
     async def aresume_evolution(
         self,
@@ -141,11 +168,14 @@ class MemoryEvolution:
         decision: Decision | None = None,
         *,
         model: str | BaseChatModel | None = None,
-        gate: Gate | None = None,
+        gate: Gate | GateSettings | None = _GATE,
+        held_out: str | Path | None = None,
     ) -> EvolutionResult:
         """Like `resume_evolution`, without blocking the event loop."""
         return await asyncio.to_thread(
-            lambda: self.resume_evolution(evolution_id, decision, model=model, gate=gate)
+            lambda: self.resume_evolution(
+                evolution_id, decision, model=model, gate=gate, held_out=held_out
+            )
         )
 
     def discard_evolution(self, evolution_id: str) -> PendingEvolution:
@@ -165,6 +195,28 @@ class MemoryEvolution:
         if self._skill_versions is None:
             return HeldBank(self.skills)
         return FolderBank(self._skill_versions, protected=self.skills.protected)
+
+    def _gate(self, gate: Gate | GateSettings | None, held_out: str | Path | None) -> Gate | None:
+        if not isinstance(gate, GateSettings):
+            return gate
+        if self._skill_versions is None and held_out is None:
+            return None  # nothing is kept without a folder, and nothing is replaced in one
+        given = None if held_out is None else read_held_out(held_out)
+        parts = GateParts(
+            model=self.model,
+            encoder=self.encoder,
+            selector=self.controller,
+            settings=self.settings,
+        )
+        return HeldOutGate(lambda shown: self._held_out(shown, given), parts, gate)
+
+    def _held_out(
+        self, shown: Sequence[HardCase], given: list[HeldOutEpisode] | None = None
+    ) -> list[HeldOutEpisode]:
+        if given is not None or self._traces_folder is None:
+            return given or []
+        keys = {case.key for case in shown}
+        return held_out_of(self._traces_folder, self._evolution.pool.cases(), shown=keys)
 
     def _evolution_parts(
         self, model: BaseChatModel | None, place: BankPlace, gate: Gate | None = None

@@ -382,12 +382,12 @@ def test_a_gate_has_the_last_word(open_memory: Open) -> None:
     before = memory.skills.version
     seen = []
 
-    def gate(old: SkillBank, new: SkillBank) -> str | None:
-        seen.append((old.version, sorted(set(new.names) - set(old.names))))
+    def gate(old: SkillBank, new: SkillBank, shown: Any) -> str | None:
+        seen.append((old.version, sorted(set(new.names) - set(old.names)), len(shown)))
         return "the new skills find less"
 
     result = memory.evolve(RuleDesigner(), gate=gate)
-    assert seen == [(before, ["places_storage"])]
+    assert seen == [(before, ["places_storage"], 1)]
     assert (result.status, result.reason) == (EvolutionStatus.REJECTED, "the new skills find less")
     assert [entry.proposal.name for entry in result.rejected] == ["places_storage"]
     assert memory.skills.version == open_memory().skills.version == before

@@ -24,7 +24,7 @@ from langgraph_memskill.evolution.records import (
 from langgraph_memskill.records import Usage
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.skills.version_records import VersionAuthor, VersionNote
-from langgraph_memskill.skills.versions import VERSIONS_FOLDER, SkillVersions
+from langgraph_memskill.skills.versions import ROOT, VERSIONS_FOLDER, SkillVersions
 from langgraph_memskill.state import dump, load
 from langgraph_memskill.trainers.episodes import AskedQuery
 from langgraph_memskill.trainers.evolution import EvolutionOutcome, StageReport
@@ -236,5 +236,6 @@ class SkillEvolution:
             former = self._versions.get(best.version).note
             note = replace(former, reason="not changed", cases=())
         note = replace(note, stage=stage.number, reward=stage.reward)
-        parent = None if best is None else best.version
+        # Not the one in use: a killed process may have put one to use that was never judged.
+        parent = ROOT if best is None else best.version
         return self._versions.record(bank, note, parent=parent).id

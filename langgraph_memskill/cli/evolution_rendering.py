@@ -17,7 +17,7 @@ from langgraph_memskill.evolution.records import (
 )
 from langgraph_memskill.evolution.runs import PendingEvolution
 from langgraph_memskill.records import Skill
-from langgraph_memskill.state import Document, dump_all
+from langgraph_memskill.state import Document, dump, dump_all
 
 _CONTEXT_LINES = 2
 _STYLES = {"+": "green", "-": "red", "@": "dim"}
@@ -31,6 +31,7 @@ def result_document(result: EvolutionResult) -> Document:
         "reason": result.reason,
         "model": result.model,
         "version": result.version,
+        "gate": None if result.gate is None else dump(result.gate),
         "bank_before": result.before.version,
         "bank_after": result.after.version,
         "changes": dump_all(result.changes),
@@ -65,6 +66,7 @@ def result_lines(result: EvolutionResult) -> Group:
         "cases": str(len(result.cases)),
         "cost": f"{counted(used.calls, 'call')}, {used.input_tokens + used.output_tokens} tokens",
         "version": result.version or "",
+        "gate": "" if result.gate is None else one_line(result.gate.reason, 1000),
     }
     return Group(
         fields(head),

@@ -21,6 +21,7 @@ from langgraph_memskill.errors import ConfigError
 
 if TYPE_CHECKING:
     from langgraph_memskill.evolution.approval import Decision, Edit
+    from langgraph_memskill.evolution.gate_records import GateSettings
     from langgraph_memskill.evolution.records import EvolutionResult, HardCase
     from langgraph_memskill.evolution.settings import EvolutionSettings
 
@@ -76,6 +77,19 @@ def evolve(
     refine_only: Annotated[
         bool, typer.Option("--refine-only", help="Refine skills, but add none.")
     ] = False,
+    held_out: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON lines of spans and questions that the new skills must not serve worse.",
+            show_default="recorded texts and the answers that feedback told",
+        ),
+    ] = None,
+    require_gate: Annotated[
+        bool, typer.Option("--require-gate", help="Refuse new skills that cannot be tried so.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Take new skills even if they serve worse.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Let a language model improve the skills from what the memories did not help with.
@@ -94,6 +108,9 @@ def evolve(
         )
     if save is not None and not pending:
         raise ConfigError("--save needs --pending")
+    from langgraph_memskill.evolution.gate_records import GateSettings
+
+    gate = GateSettings(require=require_gate, force=force)
     if show_cases:
         _show_cases(folder, screen)
     elif pending:
@@ -101,14 +118,15 @@ def evolve(
     elif discard is not None:
         _discard(place, discard, screen)
     elif resume is not None:
-        _resume(place, model, resume, (accept, refuse, edit or []), screen)
+        decided = (accept, refuse, edit or [])
+        _resume(place, model, resume, decided, (gate, held_out), screen)
     else:
         from langgraph_memskill.evolution.settings import EvolutionSettings
 
         settings = EvolutionSettings(
             max_changes=max_changes, reflection_rounds=reflections, refine_only=refine_only
         )
-        _start(place, model, settings, screen, approve=approve)
+        _start(place, model, settings, (gate, held_out), screen, approve=approve)
 
 
 def _cases_of(folder: Path) -> "list[HardCase]":
@@ -161,12 +179,13 @@ def _start(
     place: Place,
     model: str | None,
     settings: "EvolutionSettings",
+    tried: "tuple[GateSettings, Path | None]",
     screen: Screen,
     *,
     approve: bool,
 ) -> None:
     with open_memory(place, model, screen) as memory, screen.busy("the designer works"):
-        result = memory.evolve(settings=settings, approve=approve)
+        result = memory.evolve(settings=settings, approve=approve, gate=tried[0], held_out=tried[1])
     _tell(result, screen)
 
 
@@ -175,19 +194,23 @@ def _resume(
     model: str | None,
     evolution_id: str,
     decided: tuple[str | None, str | None, list[str]],
+    tried: "tuple[GateSettings, Path | None]",
     screen: Screen,
 ) -> None:
     accept, refuse, edits = decided
     is_decision = accept is not None or refuse is not None or bool(edits)
-    # A decision asks no model.
-    with open_memory(place, "extractive" if is_decision else model, screen) as memory:
+    # A decision asks no designer; the gate tries the skills with the model if one is named.
+    named = (model or "extractive") if is_decision else model
+    with open_memory(place, named, screen) as memory:
         decision = None
         if is_decision:
             found = [p for p in memory.pending_evolutions() if p.id.startswith(evolution_id)]
             changes = found[0].result.changes if found else ()
             decision = _decision(accept, refuse, edits, len(changes))
         with screen.busy("the evolution goes on"):
-            result = memory.resume_evolution(evolution_id, decision)
+            result = memory.resume_evolution(
+                evolution_id, decision, gate=tried[0], held_out=tried[1]
+            )
     _tell(result, screen)
 
 

@@ -94,16 +94,18 @@ def with_evolution(manifest: "RunManifest", wishes: EvolutionWishes) -> "RunMani
             "--evolve needs a language model as designer, which the extractive model is not: name "
             "one with --designer, such as --designer openai:gpt-4.1-mini"
         )
-    settings = EvolutionSettings(refine_only=wishes.refine_only)
-    stages = StageSettings()
-    given = {"max_changes": wishes.max_changes, "reflection_rounds": wishes.reflections}
-    settings = replace(settings, **{k: v for k, v in given.items() if v is not None})
-    limits = {
-        "trials": wishes.trials,
-        "patience": wishes.patience,
-        "max_evolves": wishes.max_evolves,
-    }
-    stages = replace(stages, **{k: v for k, v in limits.items() if v is not None})
+    usual, limits = EvolutionSettings(), StageSettings()
+    settings = replace(
+        usual,
+        refine_only=wishes.refine_only,
+        max_changes=_given(wishes.max_changes, usual.max_changes),
+        reflection_rounds=_given(wishes.reflections, usual.reflection_rounds),
+    )
+    stages = StageSettings(
+        trials=_given(wishes.trials, limits.trials),
+        patience=_given(wishes.patience, limits.patience),
+        max_evolves=_given(wishes.max_evolves, limits.max_evolves),
+    )
     plan = EvolutionPlan(
         designer=designer, settings=settings, stages=stages, protect_seeds=wishes.protect_seeds
     )
@@ -124,3 +126,7 @@ def open_evolution(plan: "EvolutionPlan", encoder: "TextEncoder", folder: Path) 
 
     designer = load_model(plan.designer, encoder=encoder)
     return SkillEvolution.with_designer(plan, designer, encoder, folder)
+
+
+def _given(wish: int | None, default: int) -> int:
+    return default if wish is None else wish

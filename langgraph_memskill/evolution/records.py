@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from langgraph_memskill.evolution.gate_records import GateOutcome
 from langgraph_memskill.records import Skill, Usage
 from langgraph_memskill.skills.bank import SkillBank
 
@@ -281,6 +282,8 @@ class EvolutionResult:
     """What the designer's calls cost, failed ones included."""
     version: str | None = None
     """Id of the bank's new version, where banks have versions (`SkillVersions`)."""
+    gate: GateOutcome | None = None
+    """How the new bank did on what was held out; None if there was no gate."""
 
     @property
     def no_change(self) -> bool:

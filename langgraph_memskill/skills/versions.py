@@ -55,6 +55,9 @@ from langgraph_memskill.state import dump, load
 VERSIONS_FOLDER = "skill_versions"
 """Beside the skills/ of a memory folder or a training run."""
 
+ROOT = ""
+"""Stands for having no parent."""
+
 _LOCK_FILE = ".lock"
 _LOCK_TIMEOUT_S = 30
 _SWITCHES_FILE = "switches.json"
@@ -171,7 +174,7 @@ class SkillVersions:
             bank: What the version holds; a skill that the parent has, too, keeps its file to the
                 byte.
             note: Why there is this version.
-            parent: Id of the version that it was made from; None takes the one in use.
+            parent: Id of the version that it was made from, or `ROOT`; None takes the one in use.
 
         Returns:
             The version. The same bank from the same parent for the same reason is the same version.
@@ -181,10 +184,10 @@ class SkillVersions:
         """
         with self._changing():
             if parent is None:
-                switches = self.switches()
-                parent = switches[-1].version if switches else None
-            base = {} if parent is None else self._read(self.get(parent).id)[1]
-            return self._record(files_of(bank, base), note, parent)
+                switches = self._switches().switches
+                parent = switches[-1].version if switches else ROOT
+            base = {} if parent == ROOT else self._read(self.get(parent).id)[1]
+            return self._record(files_of(bank, base), note, parent or None)
 
     def activate(
         self, version: str, *, action: str = "evolve", expected: str | None = None

@@ -7,7 +7,7 @@ from langgraph_memskill.errors import ConflictError, SkillError
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.skills.version_files import read_bank_files
 from langgraph_memskill.skills.version_records import VersionAuthor, VersionNote
-from langgraph_memskill.skills.versions import VERSIONS_FOLDER, SkillVersions
+from langgraph_memskill.skills.versions import ROOT, VERSIONS_FOLDER, SkillVersions
 from tests.skills.conftest import MakeSkill
 
 DESIGNED = VersionNote(author=VersionAuthor.DESIGNER, reason="dates were lost", model="big")
@@ -262,3 +262,8 @@ def test_a_newer_format_is_refused(versions: SkillVersions) -> None:
     (versions._folder / "switches.json").write_text('{"format_version": 2}', encoding="utf-8")
     with pytest.raises(SkillError, match="format version 2; this package reads 1"):
         versions.load()
+
+
+def test_a_version_can_have_no_parent(versions: SkillVersions, make_skill: MakeSkill) -> None:
+    versions.load()
+    assert versions.record(SkillBank([make_skill("other")]), DESIGNED, parent=ROOT).parent is None

@@ -1,17 +1,23 @@
 """The gate node: whether the changed bank may replace the present one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.evolution.nodes.base import EvolutionNode
 from langgraph_memskill.evolution.nodes.check import checked
-from langgraph_memskill.evolution.records import EvolutionStatus, ProposedChange, RejectedChange
-from langgraph_memskill.evolution.state import EvolutionState, bank_of, ended
+from langgraph_memskill.evolution.records import (
+    EvolutionStatus,
+    HardCase,
+    ProposedChange,
+    RejectedChange,
+)
+from langgraph_memskill.evolution.state import EvolutionState, bank_of, chosen_of, ended
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.state import dump_all, load_all
 
-Gate = Callable[[SkillBank, SkillBank], str | None]
-"""Compares a bank with what it is to become; a text says why it may not, None lets it pass."""
+Gate = Callable[[SkillBank, SkillBank, Sequence[HardCase]], str | None]
+"""Compares a bank with what it is to become; a text says why it may not, None lets it pass. The
+cases are those that the designer was shown, so they prove nothing."""
 
 
 class GateNode(EvolutionNode):
@@ -28,7 +34,7 @@ class GateNode(EvolutionNode):
             return {}
         before = bank_of(state["bank"])
         after = checked(state, before, self._encoder).bank
-        reason = self._gate(before, after)
+        reason = self._gate(before, after, chosen_of(state))
         if reason is None:
             return {}
         refused = [
