@@ -151,3 +151,20 @@ def test_wrong_options(run: Run, asked: str, arguments: tuple[str, ...], message
     done = run("evolve", *arguments)
     assert done.exit_code == 1
     assert message in done.stderr
+
+
+def test_a_gate_that_is_required_refuses_what_cannot_be_tried(run: Run, asked: str) -> None:
+    before = skills(run)
+    document = json.loads(run("evolve", "--model", "designer", "--require-gate", "--json").stdout)
+    assert document["status"] == "rejected"
+    assert document["gate"]["verdict"] == "not_tried"
+    assert skills(run) == before
+    shown = run("evolve", "--model", "designer", "--require-gate", "--force").stdout
+    assert "nothing was tried: 0 questions" in shown
+    assert skills(run) > before
+
+
+def test_a_held_out_file_that_cannot_be_read(run: Run, asked: str) -> None:
+    failed = run("evolve", "--model", "designer", "--held-out", "nowhere.jsonl")
+    assert failed.exit_code == 1
+    assert "the held-out file nowhere.jsonl cannot be read" in failed.stderr
