@@ -145,6 +145,8 @@ class Task:
     """Ways to cut a sample into spans that fit; the first one is the default."""
     chunk_mode: SpanMode
     """How the raw chunks of the baseline without memories are cut."""
+    chunk_text: Callable[[str], str] = str
+    """What a raw chunk is shown and found by; the default is its text as it is."""
     prompts: PromptSet
     scorers: tuple[Scorer, ...]
     """The first one is the main metric."""

@@ -121,7 +121,9 @@ def _material(task: Task, sample: Sample, mode: SpanMode, settings: RunSettings)
     return Material(
         sample=sample,
         spans=_numbered(spans, ""),
-        chunks=_numbered(chunks, "chunk-"),
+        chunks=_numbered(
+            [replace(chunk, text=task.chunk_text(chunk.text)) for chunk in chunks], "chunk-"
+        ),
         questions=task.questions(sample),
     )
 

@@ -51,6 +51,11 @@ def test_what_is_no_task_is_refused(name, problem):
         get_task(name)
 
 
+def test_a_raw_document_is_shown_without_its_number():
+    assert get_task("hotpotqa").chunk_text("Document 12:\nLeeds\nA city.") == "Leeds\nA city."
+    assert get_task("locomo").chunk_text("Document 12:") == "Document 12:"
+
+
 def test_two_scorers_of_one_name_are_refused():
     with pytest.raises(ConfigError, match="two scorers"):
         replace(get_task("locomo"), scorers=(EVIDENCE_RECALL, EVIDENCE_RECALL))

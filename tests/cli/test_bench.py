@@ -1,0 +1,154 @@
+import json
+
+import pytest
+
+from tests.benchmarks.running.worlds import data_file, record
+from tests.conftest import ReadingModel, WordEncoder
+
+
+@pytest.fixture
+def fake_models(monkeypatch):
+    """The command line's models by their names, without keys or network."""
+    asked = []
+
+    def load(spec, *, key_variable="MEMSKILL_API_KEY", **options):
+        asked.append((spec, key_variable))
+        return ReadingModel(reply='{"score": 1}') if spec == "judge" else ReadingModel()
+
+    monkeypatch.setattr("langgraph_memskill.models.load_model", load)
+    monkeypatch.setattr("langgraph_memskill.embedding.load_encoder", lambda *_, **__: WordEncoder())
+    return asked
+
+
+def bench(run, file, *options):
+    return run("bench", "locomo", "--data", file, "--split", "all", "--model", "m", *options)
+
+
+def test_the_table_shows_tokens_and_calls_beside_quality(run, fake_models, tmp_path):
+    result = bench(run, data_file(tmp_path), "--rows", "none,rag,similarity")
+    assert result.exit_code == 0
+    head = result.output.splitlines()[1]
+    for column in ("f1", "calls to build", "tokens to build", "tokens a question"):
+        assert column in head
+    assert [line.split()[0] for line in result.output.splitlines()[2:5]] == ["no", "RAG", "skills"]
+
+
+def test_json_names_the_folder_and_holds_the_summary(run, fake_models, tmp_path):
+    result = bench(run, data_file(tmp_path), "--rows", "rag", "--out", "run", "--json")
+    document = json.loads(result.stdout)
+    assert document["folder"] == "run"
+    assert document["rows"][0]["categories"][-1]["items"] == 8
+    assert "items" not in document["rows"][0]
+    log = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
+    assert log["id"] == document["id"]
+
+
+def test_reader_and_judge_have_models_and_keys_of_their_own(run, fake_models, tmp_path):
+    options = ("--rows", "rag", "--reader", "reader", "--judge", "judge", "--json")
+    result = bench(run, data_file(tmp_path), *options)
+    assert json.loads(result.stdout)["rows"][0]["categories"][-1]["metrics"]["judge"]["mean"] == 1.0
+    assert fake_models == [
+        ("m", "MEMSKILL_API_KEY"),
+        ("reader", "MEMSKILL_READER_API_KEY"),
+        ("judge", "MEMSKILL_JUDGE_API_KEY"),
+    ]
+
+
+def test_a_dry_run_calls_nothing_and_counts_the_calls(run, fake_models, tmp_path):
+    options = ("--rows", "none,similarity", "--dry-run", "--json", "--judge", "judge")
+    result = bench(run, data_file(tmp_path), *options)
+    none, similarity = json.loads(result.stdout)["rows"]
+    assert (none["spans"], none["questions"], none["judgements"]) == (0, 8, 8)
+    assert (similarity["spans"], similarity["questions"]) == (8, 8)
+    assert similarity["tokens"] > none["tokens"] > 0
+    assert not (tmp_path / "bench-runs").exists()
+
+
+def test_a_dry_run_knows_what_is_kept(run, fake_models, tmp_path):
+    file = data_file(tmp_path)
+    bench(run, file, "--rows", "similarity")
+    result = bench(run, file, "--rows", "similarity", "--dry-run", "--json")
+    row = json.loads(result.stdout)["rows"][0]
+    assert (row["spans"], row["cached_spans"]) == (0, 8)
+
+
+def test_a_limit_leaves_out_samples_without_a_question(run, fake_models, tmp_path):
+    result = bench(run, data_file(tmp_path), "--rows", "rag", "--limit", "3", "--json")
+    document = json.loads(result.stdout)
+    assert document["data"]["samples"] == ["Ann"]
+    assert document["rows"][0]["categories"][-1]["items"] == 3
+
+
+def test_one_sample_can_be_named(run, fake_models, tmp_path):
+    result = bench(run, data_file(tmp_path), "--rows", "rag", "--sample", "Eve", "--json")
+    assert json.loads(result.stdout)["data"]["samples"] == ["Eve"]
+
+
+def test_any_task_can_be_named_by_its_place(run, fake_models, tmp_path):
+    place = "langgraph_memskill.benchmarks.locomo_task:TASK"
+    options = ("--split", "all", "--model", "m", "--rows", "none", "--json")
+    result = run("bench", "task", place, "--data", data_file(tmp_path), *options)
+    assert json.loads(result.stdout)["data"]["task"] == "locomo"
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (("--rows", "none,chess"), "there is no row 'chess'"),
+        (("--rows", "controller"), "needs the folder of a trained controller"),
+        (("--sample", "Bob"), "has no sample 'Bob'; it has Ann, Eve"),
+        (("--span-mode", "paragraph"), "cannot be cut by"),
+        (("--span-mode", "page"), "--span-mode 'page' is unknown"),
+        (("--split", "rest"), "must be one of train, val, test, all"),
+        (("--split", "test"), "has no questions: choose another --split"),
+        (("--prices", "none.json"), "price table none.json cannot be read"),
+    ],
+)
+def test_wrong_options_get_one_line(run, fake_models, tmp_path, options, problem):
+    result = bench(run, data_file(tmp_path), *options)
+    assert result.exit_code == 1
+    assert problem in result.stderr
+    assert not (tmp_path / "bench-runs").exists()
+
+
+def broken(change):
+    def text():
+        records = [record("Ann"), record("Eve")]
+        change(records)
+        return json.dumps(records)
+
+    return text
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (lambda: json.dumps([record("Ann")])[:-9], "is the file truncated?"),
+        (lambda: json.dumps({"a": 1}), "expected a list of records"),
+        (lambda: '[{"context": "", "input": "?"}]', "the field 'sample_id' is missing"),
+        (broken(lambda r: r[1].pop("qa")), "record 1: the field 'qa' is missing"),
+        (broken(lambda r: r[1].update(sample_id="Ann")), "2 records have the id 'Ann'"),
+        (broken(lambda r: r[0]["qa"][0].update(category=9)), "the category 9 is unknown"),
+    ],
+    ids=["truncated", "no list", "hotpotqa", "no questions", "ids twice", "category"],
+)
+def test_a_wrong_file_gets_one_line_with_the_place(run, fake_models, tmp_path, content, problem):
+    file = tmp_path / "data.json"
+    file.write_text(content(), encoding="utf-8")
+    result = bench(run, file)
+    assert result.exit_code == 1
+    assert problem in result.stderr
+
+
+def test_a_folder_without_the_files_names_them(run, fake_models, tmp_path):
+    result = bench(run, tmp_path)
+    assert "holds none of the files of locomo (locomo10.json, locomo8.json)" in result.stderr
+
+
+def test_too_many_failures_exit_with_one_line(run, fake_models, tmp_path, monkeypatch):
+    down = ReadingModel(failures=1000)
+    monkeypatch.setattr("langgraph_memskill.models.load_model", lambda *_, **__: down)
+    result = bench(run, data_file(tmp_path), "--rows", "rag", "--attempts", "1")
+    assert result.exit_code == 1
+    assert "questions of the row 'rag' have failed" in result.stderr
+    assert "the endpoint is down" in result.stderr
