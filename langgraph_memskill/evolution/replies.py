@@ -27,6 +27,9 @@ _REFINED = ("refined_skill", "refined_operation")
 _FENCE = re.compile(r"\A\s*```[A-Za-z]*\s*|\s*```\s*\Z")
 _BACKTICKED = re.compile(r'"(?:[^"\\]|\\.)*"|`(.*?)`(?=\s*(?:[,}\]]|\Z))', re.DOTALL)
 
+_OPTIONAL = Field(default_factory=str)
+"""A text that may be left out; strict servers refuse a schema with a default value in it."""
+
 
 class PatternItem(BaseModel):
     """One pattern in the cases."""
@@ -35,13 +38,13 @@ class PatternItem(BaseModel):
     cases: list[int] = Field(default_factory=list, description="Numbers of the cases")
     root_cause: Literal["storage", "retrieval", "memory_quality"]
     explanation: str
-    recommendation: str = ""
+    recommendation: str = _OPTIONAL
 
 
 class AnalysisReply(BaseModel):
     """The analysis of the hard cases."""
 
-    summary: str = ""
+    summary: str = _OPTIONAL
     patterns: list[PatternItem]
 
 
@@ -49,7 +52,7 @@ class CriticismReply(BaseModel):
     """Criticism of an analysis, and the improved analysis."""
 
     verdict: Literal["keep", "improve"]
-    criticism: str = ""
+    criticism: str = _OPTIONAL
     analysis: AnalysisReply | None = Field(
         default=None, description="The whole improved analysis; nothing if the verdict is keep"
     )
@@ -65,13 +68,13 @@ class ChangeItem(BaseModel):
     action_type: Literal["insert", "update"] | None = Field(
         default=None, description="Of a new skill"
     )
-    reason: str = ""
+    reason: str = _OPTIONAL
 
 
 class ProposalReply(BaseModel):
     """The proposed changes; none means that the skills stay as they are."""
 
-    summary: str = ""
+    summary: str = _OPTIONAL
     changes: list[ChangeItem] = Field(default_factory=list)
 
 

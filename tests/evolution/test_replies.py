@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openai.lib._pydantic import to_strict_json_schema
+from pydantic import BaseModel
 
 from langgraph_memskill.errors import ParseError
 from langgraph_memskill.evolution.checking import check
 from langgraph_memskill.evolution.records import ChangeAction, ProposedChange, RootCause
 from langgraph_memskill.evolution.replies import (
+    AnalysisReply,
     ChangeItem,
+    CriticismReply,
     ProposalReply,
     analysis_of,
     criticism_of,
@@ -165,3 +169,9 @@ class _Flat:
 
     def encode(self, texts: Any) -> Any:
         return np.eye(len(texts), self.dim, dtype=np.float32)
+
+
+@pytest.mark.parametrize("schema", [AnalysisReply, CriticismReply, ProposalReply])
+def test_strict_servers_take_the_schemas(schema: type[BaseModel]) -> None:
+    text = json.dumps(to_strict_json_schema(schema))
+    assert '"default"' not in text
