@@ -91,6 +91,7 @@ class MemoryEvolution:
 
         Raises:
             ConfigError: If the model is no designer (the extractive model is none).
+            DataError: If the held-out file cannot be read.
             EvolutionError: If an earlier evolution is not at its end, or another process evolves.
             SkillError: If the skills in the folder are broken or cannot be written.
         """

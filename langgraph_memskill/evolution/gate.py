@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from langgraph_memskill.construction_runs import ConstructionRuns
 from langgraph_memskill.controller.selectors import Selector
 from langgraph_memskill.embedding import TextEncoder
+from langgraph_memskill.errors import ModelCallError, ParseError
 from langgraph_memskill.evolution.gate_records import GateOutcome, GateSettings, GateVerdict
 from langgraph_memskill.evolution.held_out import HeldOutEpisode, HeldOutQuestion
 from langgraph_memskill.evolution.records import HardCase
@@ -225,7 +226,14 @@ def _scores(bank: SkillBank, episode: HeldOutEpisode, parts: GateParts) -> list[
     runs = ConstructionRuns(
         graph=build_construction_graph(construction), store=store, pending=PendingSpans(store)
     )
-    runs.run(episode.as_spans(), _NAMESPACE, episode_id=episode.id)
+    remembered = runs.run(episode.as_spans(), _NAMESPACE, episode_id=episode.id)
+    for failed in remembered.failed:
+        # A reply that cannot be read may be the skills' fault; that none came is not.
+        if not failed.reason.startswith(ParseError.__name__):
+            raise ModelCallError(
+                f"the gate could not try the skills, as a span was not read ({failed.reason}): "
+                "try again when the model answers"
+            )
     answering = build_answering_graph(
         parts.model,
         parts.encoder,

@@ -1,7 +1,7 @@
 import pytest
 
 from langgraph_memskill.controller.selectors import SimilaritySelector
-from langgraph_memskill.errors import ConfigError
+from langgraph_memskill.errors import ConfigError, ModelCallError
 from langgraph_memskill.evolution.gate import GateParts, paired_interval, try_banks
 from langgraph_memskill.evolution.gate_records import GateSettings
 from langgraph_memskill.evolution.held_out import HeldOutEpisode, HeldOutQuestion, HeldOutSpan
@@ -115,6 +115,12 @@ def test_a_loss_within_the_margin_passes_unless_it_is_certain(parts):
     assert try_banks(bank, bank, [episode()], tried, settings(margin=0.1)).is_allowed
     scores.clear()
     assert not try_banks(bank, bank, [episode()], tried, settings(margin=0.04)).is_allowed
+
+
+def test_an_outage_decides_nothing(parts, model):
+    model.failures = 1000
+    with pytest.raises(ModelCallError, match="could not try the skills"):
+        try_banks(SkillBank.seed(), only_noop(), [episode()], parts, settings())
 
 
 def test_the_interval_holds_the_mean_and_narrows_with_more_questions():
