@@ -28,6 +28,7 @@ from langgraph_memskill.memory_background import BackgroundRemembering
 from langgraph_memskill.memory_evolution import MemoryEvolution
 from langgraph_memskill.memory_folder import DEFAULT_PACKS, MemoryFolder, store_index
 from langgraph_memskill.memory_lifetimes import refuse_two_lifetimes
+from langgraph_memskill.memory_observing import MemoryObserving
 from langgraph_memskill.memory_skills import MemorySkills
 from langgraph_memskill.middleware import MemSkillMiddleware
 from langgraph_memskill.models import load_model, model_name
@@ -48,7 +49,9 @@ from langgraph_memskill.traces.recording import TraceRecorder, make_recorder
 from langgraph_memskill.traces.rewards import RewardRecorder
 
 
-class MemSkillMemory(BackgroundRemembering, MemoryEvolution, MemorySkills, StoredMemories):
+class MemSkillMemory(
+    BackgroundRemembering, MemoryEvolution, MemorySkills, MemoryObserving, StoredMemories
+):
     """A long-term memory that an agent, a graph or a plain program can use.
 
     Every operation has an async twin with an "a" in front, which never blocks the event loop.

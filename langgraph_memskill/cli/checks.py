@@ -21,7 +21,7 @@ from packaging.requirements import Requirement
 from langgraph_memskill.cli.check_results import Check, fail, ok, warn
 from langgraph_memskill.cli.options import MODEL_VARIABLE, Place, encoder_by_name, read_fingerprint
 from langgraph_memskill.cli.screen import counted
-from langgraph_memskill.cli.service_checks import check_server
+from langgraph_memskill.cli.service_checks import check_extras, check_observers, check_server
 from langgraph_memskill.errors import MemSkillError
 
 if TYPE_CHECKING:
@@ -291,6 +291,8 @@ _CHECKS: Mapping[str, Callable[[Question], Check]] = {
     "packages": _packages,
     "device": _device,
     "environment": _environment,
+    "extras": lambda _: check_extras(),
+    "observers": lambda _: check_observers(),
     "memory folder": _folder,
     "skills": _skills,
     "encoder": _encoder,

@@ -1,13 +1,55 @@
-"""Checks of `memskill doctor` for what runs beside us: stores on servers. They change nothing."""
+"""Checks of `memskill doctor` for what runs beside us: servers, extras, observers.
+
+They change nothing.
+"""
+
+import os
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 
 import httpx
 
-from langgraph_memskill.cli.check_results import Check, fail, ok
+from langgraph_memskill.cli.check_results import Check, fail, ok, warn
 from langgraph_memskill.cli.screen import counted
 from langgraph_memskill.errors import missing_dependency
 from langgraph_memskill.memory_places import is_postgres
 
 _TIMEOUT_S = 10
+_EXTRAS = {
+    "langgraph-checkpoint-postgres": "postgres",
+    "opentelemetry-sdk": "otel",
+    "vllm": "vllm",
+    "flash-attn": "flash-attn",
+    "ray": "ray",
+}
+"""The optional packages that doctor looks for, and the extra that brings each."""
+_TRACING = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING_V2")
+_KEYS = ("LANGSMITH_API_KEY", "LANGCHAIN_API_KEY")
+_SET_ENOUGH = {"true", "1"}
+
+
+def check_extras() -> Check:
+    """Which optional packages are installed, in which version."""
+    found = []
+    for package, extra in _EXTRAS.items():
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            found.append(f"no {package} (extra {extra})")
+    return ok("extras", ", ".join(found))
+
+
+def check_observers(environment: Mapping[str, str] = os.environ) -> Check:
+    """What LangSmith and OpenTelemetry are told by the environment; no key is shown."""
+    is_on = any(environment.get(name, "").lower() in _SET_ENOUGH for name in _TRACING)
+    has_key = any(environment.get(name) for name in _KEYS)
+    key = "a key is set" if has_key else "no key is set"
+    exporter = any(name.startswith("OTEL_EXPORTER_") for name in environment)
+    found = f"LangSmith tracing {'on' if is_on else 'off'}, {key}; "
+    found += f"OpenTelemetry exporter {'set' if exporter else 'not set'} by OTEL_EXPORTER_*"
+    if is_on and not has_key:
+        return warn("observers", found, "set LANGSMITH_API_KEY, or unset LANGSMITH_TRACING")
+    return ok("observers", found)
 
 
 def check_server(place: str) -> Check:

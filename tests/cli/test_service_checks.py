@@ -1,0 +1,47 @@
+"""What doctor says of servers, extras and observers."""
+
+import socket
+
+import pytest
+
+from langgraph_memskill.cli.check_results import Status
+from langgraph_memskill.cli.service_checks import check_extras, check_observers, check_server
+
+
+def test_a_key_is_never_shown() -> None:
+    check = check_observers({"LANGSMITH_TRACING": "true", "LANGSMITH_API_KEY": "lsv2-secret"})
+    assert check.status is Status.OK
+    assert "tracing on, a key is set" in check.found
+    assert "lsv2-secret" not in repr(check)
+
+
+def test_tracing_without_a_key_is_a_warning() -> None:
+    check = check_observers({"LANGSMITH_TRACING": "true"})
+    assert check.status is Status.WARN
+    assert "LANGSMITH_API_KEY" in check.advice
+
+
+def test_an_exporter_is_noticed() -> None:
+    assert "exporter set" in check_observers({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x"}).found
+    assert "exporter not set" in check_observers({}).found
+
+
+def test_a_missing_extra_is_named() -> None:
+    pytest.importorskip("torch")
+    assert "no flash-attn (extra flash-attn)" in check_extras().found
+
+
+def test_a_server_that_does_not_answer_is_a_failure() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        place = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    check = check_server(place)
+    assert check.status is Status.FAIL
+    assert "chroma run" in check.advice
+
+
+@pytest.mark.server
+def test_a_postgres_server_is_described(postgres_url: str) -> None:
+    check = check_server(postgres_url)
+    assert check.status is Status.FAIL
+    assert "has no pgvector" in check.found
