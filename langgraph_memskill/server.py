@@ -1,8 +1,9 @@
 """What `langgraph.json` names: graphs and store of one memory folder, for a LangGraph server.
 
 The folder is the environment's MEMSKILL_DIR, the chat model MEMSKILL_MODEL, as for the `memskill`
-command. Everything of one server process shares one open memory, which is opened at the first use
-and closed with the server.
+command; MEMSKILL_DESIGNER is the model that evolves the skills, if it is to be another one.
+Everything of one server process shares one open memory, which is opened at the first use and closed
+with the server.
 """
 
 import asyncio
@@ -17,9 +18,11 @@ from langgraph.graph.state import CompiledStateGraph
 
 from langgraph_memskill.graphs.chat_agent import build_chat_agent
 from langgraph_memskill.memory import MemSkillMemory
+from langgraph_memskill.server_evolution import build_server_evolution
 from langgraph_memskill.stores.chroma import ChromaStore
 
 FOLDER_VARIABLE = "MEMSKILL_DIR"
+DESIGNER_VARIABLE = "MEMSKILL_DESIGNER"
 DEFAULT_FOLDER = "memdir"
 
 
@@ -91,3 +94,9 @@ async def chat_agent() -> CompiledStateGraph[Any, Any, Any, Any]:
     """
     memory = await asyncio.to_thread(_shared.get)
     return build_chat_agent(memory.model, memory.middleware(), tools=memory.tools())
+
+
+async def evolution() -> CompiledStateGraph[Any, Any, Any, Any]:
+    """The evolution of the folder's skills, with a person's decision where it is asked for."""
+    memory = await asyncio.to_thread(_shared.get)
+    return build_server_evolution(memory, os.environ.get(DESIGNER_VARIABLE))

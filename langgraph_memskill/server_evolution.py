@@ -1,0 +1,132 @@
+"""The evolution of a memory's skills as a graph of a LangGraph server.
+
+```
+START -> evolve -> decide -> END
+            +----------------^
+```
+`MemSkillMemory.evolve` runs its own graph and keeps it in the memory folder; this one starts it
+and, if a person is to decide, interrupts the server's run with the changes until he has. What
+clients can read of it are skills, which all users share, never the cases that the designer saw.
+"""
+
+from typing import Any, TypedDict
+
+from langchain_core.language_models import BaseChatModel
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.runtime import Runtime
+from langgraph.types import Checkpointer, interrupt
+from pydantic import ValidationError
+
+from langgraph_memskill.errors import EvolutionError, NamespaceError
+from langgraph_memskill.evolution.approval import Decision
+from langgraph_memskill.evolution.records import EvolutionResult, EvolutionStatus
+from langgraph_memskill.memory import MemSkillMemory
+from langgraph_memskill.state import Document, MemSkillContext, dump_all, load
+
+PERMISSION = "memskill:evolve"
+"""What the server's authentication has to permit a user who may change the skills."""
+
+
+class SkillEvolutionState(TypedDict, total=False):
+    """State of the graph; `approve` is its input."""
+
+    approve: bool
+    """Whether to interrupt the run for a person's decision about each change."""
+    evolution_id: str
+    status: str
+    """The `EvolutionStatus`."""
+    reason: str
+    changes: list[Document]
+    """The `SkillChange`s, made or to be decided about."""
+    version: str | None
+    """Id of the skill bank's new version."""
+
+
+def build_server_evolution(
+    memory: MemSkillMemory,
+    designer: str | BaseChatModel | None = None,
+    *,
+    checkpointer: Checkpointer = None,
+) -> CompiledStateGraph[Any, Any, Any, Any]:
+    """Compile the graph.
+
+    A run that waits is resumed with `Command(resume={"accept": [1], "refuse": [2], "edits": []})`,
+    the fields of a `Decision`. A decision that does not fit interrupts it once more, with the
+    "problem".
+
+    Args:
+        memory: Whose skills evolve.
+        designer: The designer, as `load_model` understands it; None takes the memory's own model.
+        checkpointer: Any LangGraph checkpointer; a server brings its own.
+
+    Returns:
+        A graph over `SkillEvolutionState`. On a server with authentication its runs need a user
+        with the permission `PERMISSION`.
+    """
+
+    async def evolve(
+        state: SkillEvolutionState, runtime: Runtime[MemSkillContext]
+    ) -> SkillEvolutionState:
+        _check_permission(runtime)
+        return _told(await memory.aevolve(designer, approve=state.get("approve", False)))
+
+    async def decide(
+        state: SkillEvolutionState, runtime: Runtime[MemSkillContext]
+    ) -> SkillEvolutionState:
+        _check_permission(runtime)
+        problem = None
+        while True:
+            asked = {"changes": state["changes"], "reason": state["reason"], "problem": problem}
+            decided = interrupt(asked)
+            try:
+                decision = _decision(decided)
+                result = await memory.aresume_evolution(
+                    state["evolution_id"], decision, model=designer
+                )
+            except EvolutionError as error:
+                # Nothing is changed yet, and a run that fails could not be asked again.
+                problem = str(error)
+            else:
+                return _told(result)
+
+    builder = StateGraph(SkillEvolutionState, context_schema=MemSkillContext)
+    builder.add_node("evolve", evolve)
+    builder.add_node("decide", decide)
+    builder.add_edge(START, "evolve")
+    builder.add_conditional_edges("evolve", _next_node, ["decide", END])
+    builder.add_edge("decide", END)
+    return builder.compile(checkpointer=checkpointer, name="evolution")
+
+
+def _next_node(state: SkillEvolutionState) -> str:
+    return "decide" if state["status"] == EvolutionStatus.WAITING else END
+
+
+def _told(result: EvolutionResult) -> SkillEvolutionState:
+    return {
+        "evolution_id": result.id,
+        "status": result.status.value,
+        "reason": result.reason,
+        "changes": dump_all(result.changes),
+        "version": result.version,
+    }
+
+
+def _decision(value: object) -> Decision:
+    try:
+        return load(Decision, value)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise EvolutionError(
+            f"{value!r} is no decision: resume with "
+            '{"accept": [1], "refuse": [2], "edits": [{"number": 3, "instructions": "..."}]}'
+        ) from error
+
+
+def _check_permission(runtime: Runtime[MemSkillContext]) -> None:
+    user = runtime.server_info.user if runtime.server_info else None
+    if user is not None and user.is_authenticated and PERMISSION not in user.permissions:
+        raise NamespaceError(
+            f"{user.identity!r} may not change the skills that all users share: let the server's "
+            f"authentication give him the permission {PERMISSION!r}"
+        )
