@@ -96,6 +96,6 @@ async def test_who_is_logged_in_needs_the_permission(graph: Any, memory: Any) ->
 
 
 async def test_a_model_that_is_no_designer_is_refused(memory: Any) -> None:
-    graph = build_server_evolution(memory, "extractive", checkpointer=InMemorySaver())
+    graph: Any = build_server_evolution(memory, "extractive", checkpointer=InMemorySaver())
     with pytest.raises(ConfigError, match="cannot design skills"):
         await graph.ainvoke({}, THREAD)
