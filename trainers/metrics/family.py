@@ -85,14 +85,17 @@ def _tree(versions: Sequence[SkillVersion]) -> str:
 def _kept(versions: Sequence[SkillVersion]) -> set[str]:
     """The best version and those that it comes from."""
     by_id = {version.id: version for version in versions}
-    scored = [version for version in versions if version.note.reward is not None]
-    best = max(scored, key=lambda version: version.note.reward or 0.0, default=versions[0])
     kept: set[str] = set()
-    at: SkillVersion | None = best
+    at: SkillVersion | None = _best(versions)
     while at is not None:
         kept.add(at.id)
         at = by_id.get(at.parent or "")
     return kept
+
+
+def _best(versions: Sequence[SkillVersion]) -> SkillVersion:
+    scored = [version for version in versions if version.note.reward is not None]
+    return max(scored, key=lambda version: version.note.reward or 0.0, default=versions[0])
 
 
 def _edge(start: tuple[int, int], end: tuple[int, int]) -> str:
@@ -111,10 +114,10 @@ def _node(
     reward = "" if version.note.reward is None else f"{version.note.reward:.3f}"
     stage = "" if version.note.stage is None else f"stage {version.note.stage + 1}"
     told = html.escape(f"v{version.number}: {version.note.reason}\n{_change(version, parent)}")
-    colour = _KEPT if is_kept else _DROPPED
+    colour, ink = (_KEPT, "#ffffff") if is_kept else (_DROPPED, "#222222")
     return (
         f'<g><title>{told}</title><circle cx="{x}" cy="{y}" r="{_RADIUS}" fill="{colour}"/>'
-        f'<text x="{x}" y="{y + 4}" fill="#ffffff">v{version.number}</text>'
+        f'<text x="{x}" y="{y + 4}" fill="{ink}">v{version.number}</text>'
         f'<text x="{x}" y="{y - _RADIUS - 6}">{stage}</text>'
         f'<text x="{x}" y="{y + _RADIUS + 14}" font-weight="bold">{reward}</text></g>'
     )
@@ -145,7 +148,7 @@ def _skill_row(name: str, versions: Sequence[SkillVersion], history: MetricHisto
     mean = f"{sum(rewards) / len(rewards):.3f}" if rewards else ""
     points = history.series.get(skill_usage(name), [])
     usage = f"{sum(value for _, value in points) / len(points):.3f}" if points else ""
-    gone = "" if name in versions[-1].skills else " (gone)"
+    gone = "" if name in _best(versions).skills else " (gone)"
     return (
         f"<tr><td>{html.escape(name)}{gone}</td><td>v{having[0].number}, "
         f"{html.escape(str(having[0].note.author))}</td>"

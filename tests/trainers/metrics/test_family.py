@@ -68,6 +68,14 @@ def test_skills_with_rewards_and_usage():
     assert "polyline" not in rows[1]
 
 
+def test_a_skill_that_the_best_bank_lacks_is_gone():
+    section = family_section(
+        [*VERSIONS, version(4, 3, 0.45, ("insert", "good_one", "late"))], HISTORY
+    )
+    assert "<td>late (gone)</td>" in section
+    assert "<td>good_one</td>" in section
+
+
 def test_a_run_without_evolution_has_no_family(tmp_path):
     assert run_versions(tmp_path) == []
     assert family_section([], HISTORY) == ""
