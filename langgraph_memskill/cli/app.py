@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from langgraph_memskill.cli import (
     bench,
+    alfworld,
     chat,
     checkpoints,
     controller,
@@ -71,6 +72,7 @@ app.add_typer(skills.app, name="skills")
 app.add_typer(train.app, name="train")
 app.command()(curves.curves)
 app.add_typer(bench.app, name="bench")
+app.add_typer(alfworld.app, name="alfworld")
 app.command("import-checkpoint")(checkpoints.import_checkpoint)
 app.add_typer(traces.app, name="traces")
 app.command()(fitting.fit)
