@@ -10,8 +10,8 @@ import typer
 from typer.core import TyperGroup
 
 from langgraph_memskill.cli import (
-    bench,
     alfworld,
+    bench,
     chat,
     checkpoints,
     controller,
