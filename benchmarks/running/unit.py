@@ -157,8 +157,7 @@ class UnitPlay:
                 return start
             build = await self.system.build(self.material, start, self._step, self._keep)
             self._parts.made.add(key)
-            spent = replace(build.usage, calls=build.usage.calls - start.usage.calls)
-            self._spend(spent, self._parts.models.executor)
+            self._spend(_less(build.usage, start.usage), self._parts.models.executor)
             self._check_spans(build)
             return build
 
@@ -283,6 +282,15 @@ class UnitPlay:
 
     def _key(self, question: Question) -> tuple[str, str]:
         return self.system.name, question.id
+
+
+def _less(whole: Usage, part: Usage) -> Usage:
+    return Usage(
+        calls=whole.calls - part.calls,
+        input_tokens=whole.input_tokens - part.input_tokens,
+        output_tokens=whole.output_tokens - part.output_tokens,
+        estimated_calls=whole.estimated_calls - part.estimated_calls,
+    )
 
 
 def _reason(error: BaseException) -> str:

@@ -12,26 +12,28 @@ if TYPE_CHECKING:
     from langgraph_memskill.benchmarks.running.estimate import Estimate
 
 
+_SHOWN = ("judge", "evidence_recall@20")
+"""Metrics in the table, besides the main one; the width of a terminal ends there."""
+
+
 def table(log: "RunLog") -> Table:
-    """All rows over all questions: quality, and beside it what it took."""
+    """All rows over all questions: the main metrics, and beside them what they took.
+
+    Everything else is in the log, and in the report.
+    """
+    metrics = [log.metrics[0], *(name for name in log.metrics[1:] if name in _SHOWN)]
     shown = Table(box=None, pad_edge=False)
-    shown.add_column("system")
-    for metric in log.metrics:
-        shown.add_column(metric, justify="right")
-    for name in (
-        "failed",
-        "calls to build",
-        "tokens to build",
-        "tokens a question",
-        "s a question",
-    ):
+    shown.add_column("system", no_wrap=True)
+    for metric in metrics:
+        shown.add_column(metric.replace("@", " @"), justify="right", no_wrap=metric == metrics[0])
+    for name in ("failed", "calls to build", "tokens to build", "tokens a question"):
         shown.add_column(name, justify="right")
     priced = log.prices is not None
     if priced:
         shown.add_column("cost", justify="right")
     for row in log.rows:
         overall = _overall(row)
-        cells = [_mean(overall.metrics[m], with_interval=m == log.metrics[0]) for m in log.metrics]
+        cells = [_mean(overall.metrics[m], with_interval=m == metrics[0]) for m in metrics]
         cost = [_price(row.total.price)] if priced else []
         shown.add_row(
             printable(row.title),
@@ -40,7 +42,6 @@ def table(log: "RunLog") -> Table:
             f"{row.building.usage.calls:,}",
             f"{row.building.usage.tokens:,}",
             f"{row.tokens_per_item:,.0f}",
-            f"{row.seconds_per_item:.2f}",
             *cost,
         )
     return shown

@@ -35,7 +35,7 @@ def endpoint() -> Iterator[str]:
 
 
 def test_locomo_against_a_server_with_eight_calls_in_flight(tmp_path: Path, endpoint: str) -> None:
-    file = data_file(tmp_path)
+    file = data_file(tmp_path, ("Ann",))
     model = load_model(endpoint)
     run = make_run(
         file,
@@ -44,16 +44,16 @@ def test_locomo_against_a_server_with_eight_calls_in_flight(tmp_path: Path, endp
         concurrency=8,
         skills_per_span=1,
         top_k=4,
-        attempts=2,
+        attempts=1,
         max_failures=1.0,  # a tiny model's actions often cannot be read
     )
     log = run.run(tmp_path / "run", tmp_path / "memories")
     none, rag, similarity = log.rows
-    assert [len(row.items) for row in log.rows] == [8, 8, 8]
+    assert [len(row.items) for row in log.rows] == [4, 4, 4]
     assert [row.categories[-1].failed for row in (none, rag)] == [0, 0]
     assert all(item.answer for item in rag.items)
     # The server reports the tokens of its calls.
-    assert rag.answering.usage.calls == 8
+    assert rag.answering.usage.calls == 4
     assert rag.answering.usage.estimated_calls == 0
     assert rag.answering.usage.input_tokens > none.answering.usage.input_tokens
-    assert similarity.building.usage.calls >= 8
+    assert similarity.building.usage.calls == 4
