@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from langchain_openai import ChatOpenAI
 
 from langgraph_memskill.errors import ModelCallError
-from langgraph_memskill.models import load_model
 from langgraph_memskill.models.local_model import bundled_gguf
 from tests.benchmarks.running.worlds import data_file, make_run
 
@@ -22,9 +22,9 @@ def endpoint() -> Iterator[str]:
         pytest.skip(f"no small model at hand: {error}")
     params = xllamacpp.CommonParams()
     params.model.path = str(gguf)
-    params.n_ctx = 8 * 2560
+    params.n_ctx = 8 * 1024
     params.n_parallel = 8
-    params.n_predict = 24
+    params.n_predict = 16
     params.cpuparams.n_threads = 1
     params.cpuparams_batch.n_threads = 1
     params.verbosity = -1
@@ -36,24 +36,22 @@ def endpoint() -> Iterator[str]:
 
 def test_locomo_against_a_server_with_eight_calls_in_flight(tmp_path: Path, endpoint: str) -> None:
     file = data_file(tmp_path, ("Ann",))
-    model = load_model(endpoint)
+    # Eight calls share one core, which other tests may need too.
+    url, _, name = endpoint.partition("#")
+    model = ChatOpenAI(model=name, base_url=url, api_key="EMPTY", timeout=500, max_retries=0)
     run = make_run(
         file,
         model,
-        rows=("none", "rag", "similarity"),
+        rows=("none", "rag"),
         concurrency=8,
-        skills_per_span=1,
-        top_k=4,
-        attempts=1,
-        max_failures=1.0,  # a tiny model's actions often cannot be read
+        top_k=2,
     )
     log = run.run(tmp_path / "run", tmp_path / "memories")
-    none, rag, similarity = log.rows
-    assert [len(row.items) for row in log.rows] == [4, 4, 4]
-    assert [row.categories[-1].failed for row in (none, rag)] == [0, 0]
+    none, rag = log.rows
+    assert [len(row.items) for row in log.rows] == [4, 4]
+    assert [row.categories[-1].failed for row in log.rows] == [0, 0]
     assert all(item.answer for item in rag.items)
     # The server reports the tokens of its calls.
     assert rag.answering.usage.calls == 4
     assert rag.answering.usage.estimated_calls == 0
     assert rag.answering.usage.input_tokens > none.answering.usage.input_tokens
-    assert similarity.building.usage.calls == 4
