@@ -1,5 +1,6 @@
 """README section 10, ALFWorld: actions, objectives, trajectories and their chunks."""
 
+import random
 import re
 
 import pytest
@@ -11,6 +12,8 @@ from langgraph_memskill.alfworld.trajectories import (
     read_objective,
     trajectory_text,
 )
+from langgraph_memskill.errors import ConfigError
+from langgraph_memskill.trainers.alfworld_pairs import PairSettings, sample_pair
 
 
 class ParityTokenizer:
@@ -91,3 +94,29 @@ def test_grouping(kit):
         texts = [text for text in case["trajectories"] if isinstance(text, str)]
         chunks = group_trajectories(texts, case["chunk_size"], tokenizer=ParityTokenizer())
         assert chunks == case["expected"]["chunks"], case["id"]
+
+
+def test_pairs(kit):
+    for case in kit.cases("alfworld/pair_sampling.json"):
+        sizes = {
+            "min_remembered": case["batch_a_min"],
+            "max_remembered": case["batch_a_max"],
+            "num_played": case["batch_b_size"],
+            "same_type_probability": case["same_type_prob"],
+        }
+        if min(case["batch_a_min"], case["batch_a_max"], case["batch_b_size"] + 1) < 1:
+            with pytest.raises(ConfigError):  # sizes below one are refused, not raised to one
+                PairSettings(**sizes)
+            continue
+        if case["expected"]["status"] == "error":
+            with pytest.raises(ConfigError):
+                PairSettings(**sizes)
+            continue
+        games = {
+            name: [f"{name}/game{number}" for number in range(count)]
+            for name, count in case["games_per_type"].items()
+        }
+        seed = random.Random(case["python_random_seed"])
+        pair = sample_pair(games, PairSettings(**sizes), seed)
+        assert [list(game) for game in pair.remembered] == case["expected"]["batch_a"], case["id"]
+        assert [list(game) for game in pair.played] == case["expected"]["batch_b"], case["id"]
