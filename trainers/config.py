@@ -4,6 +4,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, get_args, get_type_hints
 
 from pydantic import ValidationError
@@ -23,6 +24,14 @@ from langgraph_memskill.trainers.returns import RedistributionConfig
 
 RewardName = Literal["f1", "llm_judge", "evidence_recall"]
 """What the final reward of an episode is the mean of."""
+CreditName = Literal["episode", "span"]
+"""Who earns a reward: all steps of the episode, or the step that read the evidence."""
+BaselineName = Literal["critic", "plays"]
+"""What a reward is compared with besides the critic's estimate: nothing, or other plays."""
+
+_CHOICES: Mapping[str, Any] = MappingProxyType(
+    {"reward": RewardName, "credit": CreditName, "baseline": BaselineName}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +67,16 @@ class TrainConfig:
     reward: RewardName = "f1"
     """What a question scores: token F1, a model's judgement (0, 0.5, 1), or the share of its
     evidence among the sources of the recalled memories."""
+    credit: CreditName = "episode"
+    """"episode" shares the final reward out as `redistribution` says (METHOD); "span" gives each
+    step the share of the evidence in its own span that is recalled, whatever `reward` is. Set
+    `ppo.discount` to 0 beside it, so that no step earns what later ones did."""
+    plays: int = 1
+    """Episodes of each window, with the same questions and other draws of skills, >= 1; a divisor
+    of `episodes`."""
+    baseline: BaselineName = "critic"
+    """"plays" takes the mean reward of a window's other plays at the same step off each reward
+    before the critic sees it; it needs `plays` of at least 2."""
     query_ratio: float = 1.0
     """Share of the questions to ask, every category among them, in [0, 1]."""
     success_score: float = 0.5
@@ -88,15 +107,28 @@ class TrainConfig:
         """Check the ranges."""
         check_count(self, 0, "seed", "window_sessions", "max_spans", "bias_updates")
         check_count(self, 1, "outer_epochs", "inner_epochs", "episodes", "concurrency")
+        check_count(self, 1, "plays")
         check_count(self, 1, "skills_per_span", "top_k", "hidden_dim", "best_updates")
         check_count(self, 1, "checkpoint_every", "keep_checkpoints")
         check_share(self, "query_ratio", "success_score", "max_failed_share", "bias_p_min")
         check_share(self, "stage_share")
         check_above(self, 0.0, "stage_share")
         check_at_least(self, 0.0, "query_ratio")
-        if self.reward not in get_args(RewardName):
-            known = ", ".join(map(repr, get_args(RewardName)))
-            raise ConfigError(f"reward={self.reward!r} must be one of {known}")
+        for name, kind in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in get_args(kind):
+                known = ", ".join(map(repr, get_args(kind)))
+                raise ConfigError(f"{name}={value!r} must be one of {known}")
+        if self.episodes % self.plays:
+            raise ConfigError(
+                f"plays={self.plays!r} must divide episodes={self.episodes!r}: every window is "
+                "played equally often"
+            )
+        if self.baseline == "plays" and self.plays < 2:
+            raise ConfigError(
+                f"plays={self.plays!r} must be at least 2 for baseline='plays': a play is compared "
+                "with the others of its window"
+            )
 
     @property
     def scores_answers(self) -> bool:

@@ -41,6 +41,7 @@ from langgraph_memskill.stores.pending import PendingSpans
 from langgraph_memskill.traces.recording import TraceRecorder
 from langgraph_memskill.traces.rows import StepTrace
 from langgraph_memskill.trainers.config import RewardName, TrainConfig
+from langgraph_memskill.trainers.credit import recalled_turns, span_shares
 from langgraph_memskill.trainers.material import EpisodePlan, Scorer, TrainingQuestion
 from langgraph_memskill.trainers.returns import redistribute
 from langgraph_memskill.trainers.rollout import RolloutStep, SkillOffer
@@ -63,6 +64,8 @@ class AskedQuery:
     question: TrainingQuestion
     answer: str
     score: float
+    recalled: frozenset[str] = frozenset()
+    """Ids of the turns that the recalled memories were written from."""
     hard_case: HardCase | None = None
     """What the skills are to learn from, with its diagnosis; None for a query that succeeded."""
 
@@ -313,6 +316,7 @@ class EpisodePlayer:
             question=question,
             answer=answer.text,
             score=score,
+            recalled=recalled_turns(answer.memories),
             hard_case=case,
         )
 
@@ -339,7 +343,7 @@ class EpisodePlayer:
                 episode_id=plan.id, reward=score, at=datetime.now(UTC), source=self._config.reward
             )
         )
-        shares = redistribute(score, len(recorded), self._config.redistribution).tolist()
+        shares = self._shares(plan, score, queries)
         return PlayedEpisode(
             plan=plan,
             steps=tuple(
@@ -353,6 +357,15 @@ class EpisodePlayer:
             usage=usage,
             seconds=seconds,
         )
+
+    def _shares(
+        self, plan: EpisodePlan, score: float, queries: Sequence[AskedQuery]
+    ) -> list[float]:
+        """What each step earns besides its process reward."""
+        if self._config.credit == "episode":
+            return redistribute(score, len(plan.spans), self._config.redistribution).tolist()
+        asked = ((query.question.evidence, query.recalled) for query in queries)
+        return np.nan_to_num(span_shares(plan.spans, asked)).tolist()
 
 
 def _rollout(step: StepTrace, offer: SkillOffer, final_share: float) -> RolloutStep:

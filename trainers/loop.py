@@ -18,6 +18,7 @@ from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.errors import TrainingError
 from langgraph_memskill.records import Usage
 from langgraph_memskill.skills.bank import SkillBank
+from langgraph_memskill.trainers.baselines import compared
 from langgraph_memskill.trainers.checkpoints import Checkpoints, TrainState
 from langgraph_memskill.trainers.config import TrainConfig
 from langgraph_memskill.trainers.episodes import EpisodePlayer, PlayedEpisode
@@ -192,8 +193,8 @@ class TrainingRun:
         played = await self._play(player, bias, outer, inner)
         self._check_failures(len(played))
         buffer = self.trainer.new_buffer()
-        for episode in played:
-            buffer.add(episode.steps)
+        for steps in compared(played, self.config.baseline):
+            buffer.add(steps)
         metrics = await asyncio.to_thread(self.trainer.update, buffer)
         self._count_skills(played)
         self._advance(played, clock)

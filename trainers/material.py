@@ -49,6 +49,8 @@ class EpisodePlan:
     trace_id: str
     seed: int
     """Of the sampling of skills."""
+    window: int
+    """Number of its window in the update; plays of one window share it."""
     spans: tuple[Span, ...]
     questions: tuple[TrainingQuestion, ...]
     style: AnswerStyle
@@ -75,21 +77,30 @@ def plan_episodes(
     if not usable:
         raise ConfigError("no conversation has both spans and questions: nothing to train on")
     generator = random.Random(_seed(config.seed, outer, inner))
+    num_windows = config.episodes // config.plays
     chosen: list[TrainingTrace] = []
-    while len(chosen) < config.episodes:
+    while len(chosen) < num_windows:
         chosen += generator.sample(usable, len(usable))
     plans = []
-    for number, trace in enumerate(chosen[: config.episodes]):
-        episode_id = f"o{outer}-i{inner}-e{number}"
-        seed = _seed(config.seed, outer, inner, number)
-        window = _window(trace, config, random.Random(seed))
-        plans.append(_plan(episode_id, seed, window, config, outer, inner))
+    for place, trace in enumerate(chosen[:num_windows]):
+        first = place * config.plays
+        window = _window(trace, config, random.Random(_seed(config.seed, outer, inner, first)))
+        plan = _plan(place, window, config, outer, inner)
+        plans += [
+            replace(
+                plan,
+                id=f"o{outer}-i{inner}-e{number}",
+                seed=_seed(config.seed, outer, inner, number),
+            )
+            for number in range(first, first + config.plays)
+        ]
     return plans
 
 
 def _plan(
-    episode_id: str, seed: int, window: TrainingTrace, config: TrainConfig, outer: int, inner: int
+    place: int, window: TrainingTrace, config: TrainConfig, outer: int, inner: int
 ) -> EpisodePlan:
+    """What all plays of a window have in common."""
     positions = sample_questions(
         [question.category for question in window.questions],
         config.query_ratio,
@@ -99,9 +110,10 @@ def _plan(
         inner_epoch=inner,
     )
     return EpisodePlan(
-        id=episode_id,
+        id="",
         trace_id=window.id,
-        seed=seed,
+        seed=0,
+        window=place,
         # Ids of their own, because a memory takes a span that it knows for one that is repeated.
         spans=tuple(
             replace(span, id=str(index), index=index) for index, span in enumerate(window.spans)

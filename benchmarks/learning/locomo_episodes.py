@@ -114,6 +114,31 @@ class FixedSelector:
         return [chosen] * len(requests)
 
 
+class MostSimilar:
+    """The K skills most similar to the span, without seeds that are always kept."""
+
+    name = "most similar"
+    version = ""
+
+    def __init__(self, encoder: TextEncoder) -> None:
+        """Compare with this encoder's embeddings of the descriptions."""
+        self._encoder = encoder
+
+    def select(
+        self, requests: Sequence[SelectionRequest], bank: SkillBank, k: int
+    ) -> list[Selection]:
+        """Pick skills; see `Selector.select`."""
+        skills = bank.candidates()
+        names = [skill.name for skill in skills]
+        vectors_ND = self._encoder.encode([skill.description for skill in skills])
+        chosen = []
+        for request in requests:
+            best = np.argsort(-(vectors_ND @ request.span), kind="stable")[:k]
+            fixed = FixedSelector([names[i] for i in best.tolist()])
+            chosen += fixed.select([request], bank, k)
+        return chosen
+
+
 def conversation_of(sample: Sample) -> Conversation:
     """A whole conversation, one span a session."""
     questions = tuple(question for question in scorable(sample.questions) if question.evidence)

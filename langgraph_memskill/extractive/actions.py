@@ -28,6 +28,8 @@ Floats = NDArray[np.float32]
 _ENOUGH_INFORMATION = 3.0
 """Information that a note needs to be kept at weight 1."""
 _MOST_WEIGHT = 1.5
+_GENERAL = 0.5
+"""Breadth from which a skill is a general one."""
 _FULL_FIT = 0.75
 """Standardised fit from which a skill has a note written in full."""
 _SAID_SHARE = 0.85
@@ -101,7 +103,9 @@ class Change(NamedTuple):
     """Position of the memory to change."""
 
 
-def extract(request: ExtractionRequest, encoder: "TextEncoder") -> list[Change]:
+def extract(
+    request: ExtractionRequest, encoder: "TextEncoder", *, notes_per_skill: int | None = None
+) -> list[Change]:
     """Read a span as the picked skills say.
 
     A note is kept if its information, weighted by how well an insert skill fits it, is high enough:
@@ -112,6 +116,8 @@ def extract(request: ExtractionRequest, encoder: "TextEncoder") -> list[Change]:
     Args:
         request: Skills, memories and span.
         encoder: Embeds notes, memories and skills; each distinct text once.
+        notes_per_skill: Notes that each insert skill takes at most, those that fit it best first (a
+            general skill those that say most); None sets no limit.
 
     Returns:
         The actions, in the order of the span; none if there is nothing to store.
@@ -132,7 +138,7 @@ def extract(request: ExtractionRequest, encoder: "TextEncoder") -> list[Change]:
     vectors_ND = encoder.encode([draft.full for draft in fresh])
     contents = [memory.memory.content for memory in known]
     similarity_NM = vectors_ND @ encoder.encode(contents).T if contents else None
-    notes = _notes(fresh, vectors_ND, inserting, encoder)
+    notes = _notes(fresh, vectors_ND, inserting, encoder, notes_per_skill)
     changes: list[Change] = []
     changed: set[int | None] = set()
     for position, draft in enumerate(fresh):
@@ -191,6 +197,7 @@ def _notes(
     vectors_ND: Floats,
     skills: Sequence[SkillText],
     encoder: "TextEncoder",
+    most: int | None,
 ) -> list[str]:
     """The note that each draft becomes; "" where it is not worth one.
 
@@ -203,14 +210,27 @@ def _notes(
     general_S = _breadth(encoder.encode([s.description for s in skills]), encoder)
     weight_NS = np.maximum(general_S, np.clip(0.25 + 0.5 * fit_NS, 0.0, _MOST_WEIGHT))
     # A general skill is content with the gist; only one that knows the field writes it all down.
-    special_NS = np.where(general_S < 0.5, fit_NS, -np.inf)
-    notes = []
-    for draft, weight, fit in zip(drafts, weight_NS.max(1), special_NS.max(1), strict=True):
-        if draft.information * weight < _ENOUGH_INFORMATION:
-            notes.append("")
-        else:
-            notes.append(draft.full if fit >= _FULL_FIT else draft.brief)
-    return notes
+    special_NS = np.where(general_S < _GENERAL, fit_NS, -np.inf)
+    information_N = np.array([draft.information for draft in drafts])
+    is_enough_NS = information_N[:, None] * weight_NS >= _ENOUGH_INFORMATION
+    if most is not None:
+        rank_NS = np.where(general_S < _GENERAL, fit_NS, information_N[:, None])
+        is_enough_NS &= _is_among_best(np.where(is_enough_NS, rank_NS, -np.inf), most)
+    return [
+        "" if not kept else draft.full if fit >= _FULL_FIT else draft.brief
+        for draft, kept, fit in zip(drafts, is_enough_NS.any(1), special_NS.max(1), strict=True)
+    ]
+
+
+def _is_among_best(rank_NS: NDArray[np.floating], most: int) -> NDArray[np.bool_]:
+    """Where a draft is among a skill's `most` highest ranks; the earlier one of two equal ranks.
+
+    Returns:
+        bool [N, S].
+    """
+    places_NS = np.argsort(np.argsort(-rank_NS, axis=0, kind="stable"), axis=0)
+    is_best: NDArray[np.bool_] = places_NS < most
+    return is_best
 
 
 def _standardised_fit(vectors_ND: Floats, skills_SD: Floats, encoder: "TextEncoder") -> Floats:

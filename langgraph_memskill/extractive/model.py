@@ -62,6 +62,10 @@ class ExtractiveChatModel(CheckedChatModel):
     encoder: Any = Field(default=None, exclude=True, repr=False)
     """What `load_encoder` takes; None is the bundled MiniLM, loaded when first needed."""
 
+    notes_per_skill: int | None = Field(default=None, ge=1)
+    """Notes that each picked skill takes from a span at most, those that fit it best first; None
+    sets no limit. With a limit, a long span leaves skills something to choose."""
+
     notice: ClassVar[str] = (
         "I am the extractive baseline, not a language model: I can only quote what I have noted. "
         "Choose a model with --model or MEMSKILL_MODEL for real answers."
@@ -81,7 +85,7 @@ class ExtractiveChatModel(CheckedChatModel):
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        return {"model_name": self.model_name}
+        return {"model_name": self.model_name, "notes_per_skill": self.notes_per_skill}
 
     def read_ahead(self, spans: Sequence[Span]) -> None:
         """Embed what many spans say in large batches, which is faster than span by span.
@@ -112,7 +116,9 @@ class ExtractiveChatModel(CheckedChatModel):
     def _reply(self, messages: Sequence[BaseMessage]) -> str:
         extraction = read_extraction(messages)
         if extraction is not None:
-            changes = extract(extraction, self._text_encoder())
+            changes = extract(
+                extraction, self._text_encoder(), notes_per_skill=self.notes_per_skill
+            )
             return "\n\n".join(map(_block, changes)) or "ACTION: NOOP"
         question = read_answer(messages)
         if question is not None:
