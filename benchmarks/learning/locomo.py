@@ -73,7 +73,7 @@ NOTES_PER_SKILL = 4
 class LearningConfig:
     """How the controller is trained here."""
 
-    updates: int = 20
+    updates: int = 16
     windows: int = 3
     """Windows an update."""
     plays: int = 4

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import NamedTuple
 
 from langgraph_memskill.extractive.relative_dates import annotate, format_day, parse_date
@@ -74,6 +75,12 @@ def drafts_of(span_text: str, span_date: str | None) -> list[Draft]:
         One draft for each turn, more for long ones. Sentences that say nothing, questions and
         secrets are left out, relative dates have their meaning behind them.
     """
+    return list(_drafts(span_text, span_date))
+
+
+@lru_cache(maxsize=512)
+def _drafts(span_text: str, span_date: str | None) -> tuple[Draft, ...]:
+    """Training reads the same spans with ever new skills, and taking them apart costs the most."""
     span = read_span(span_text)
     names = speaker_words(span.utterances)
     when = span_date or span.date
@@ -83,7 +90,7 @@ def drafts_of(span_text: str, span_date: str | None) -> list[Draft]:
     for utterance in map(without_secrets, span.utterances):
         drafts += writer.drafts(utterance, question)
         question = _last_question(utterance.text, names)
-    return drafts
+    return tuple(drafts)
 
 
 def read_note(content: str) -> WrittenNote:

@@ -338,3 +338,44 @@ def test_a_long_span_takes_linear_time():
     seconds(10)
     # Linear is 8 times; quadratic would be 64.
     assert seconds(800) < 40 * max(*(seconds(100) for _ in range(3)), 0.05)
+
+
+LONG_TALK = "\n".join(
+    f'Ann said, "{text}"'
+    for text in (
+        "We adopted a small grey puppy called Rex from the shelter on Hill Road.",
+        "I passed my chemistry exam at the university in Leeds with a good mark.",
+        "Our cat Luna and the two rabbits sleep in the kitchen every night.",
+        "My thesis about polymers is due at the faculty in October this year.",
+    )
+)
+
+
+def notes_of(minilm, limit, *skills):
+    model = ExtractiveChatModel(encoder=minilm, notes_per_skill=limit)
+    span = Span(id="s", index=0, text=LONG_TALK)
+    messages = extraction_messages(span, [BANK[name] for name in skills], [], structured=False)
+    actions = parse_actions(str(model.invoke(messages).text), 0)
+    return [action.content for action in actions if action.type is ActionType.INSERT]
+
+
+def test_with_a_limit_skills_take_what_fits_them_best(minilm):
+    (pet,) = notes_of(minilm, 1, "possessions_and_pets")
+    (study,) = notes_of(minilm, 1, "work_and_study")
+    assert "puppy" in pet or "rabbits" in pet
+    assert "exam" in study or "thesis" in study
+
+
+def test_the_limit_holds_for_each_skill(minilm):
+    assert len(notes_of(minilm, 1, "possessions_and_pets", "work_and_study")) == 2
+    assert len(notes_of(minilm, 2, "insert")) == 2
+
+
+def test_without_a_limit_a_general_skill_keeps_all(minilm):
+    assert len(notes_of(minilm, None, "insert")) == 4
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_limit_below_one_is_refused(minilm, limit):
+    with pytest.raises(ValueError, match="notes_per_skill"):
+        ExtractiveChatModel(encoder=minilm, notes_per_skill=limit)

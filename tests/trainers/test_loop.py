@@ -265,3 +265,14 @@ def test_the_stage_reward_is_the_mean_of_the_last_part(rewards, share, expected)
 def test_a_run_on_a_gpu_leaves_a_controller_for_any_machine(tmp_path, parts):
     train(tmp_path, replace(SHORT, device="cuda"), **parts)
     assert all(p.device.type == "cpu" and p.isfinite().all() for p in parameters(tmp_path))
+
+
+def test_a_run_with_credit_by_span_and_compared_plays_learns_from_every_step(tmp_path, parts):
+    config = replace(SHORT, episodes=4, plays=2, baseline="plays", credit="span")
+    result = train(tmp_path / "a", config, **parts)
+    assert (result.state.step, result.state.episodes) == (2, 8)
+    lines = read_lines(tmp_path / "a" / "metrics.jsonl").whole
+    assert [line.values[Metric.EPISODES] for line in lines] == [4.0, 4.0]
+    train(tmp_path / "b", config, **parts)
+    pairs = zip(parameters(tmp_path / "a"), parameters(tmp_path / "b"), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
