@@ -65,7 +65,7 @@ class AskedQuery:
     answer: str
     score: float
     recalled: frozenset[str] = frozenset()
-    """Ids of the turns that the recalled memories were written from."""
+    """Turns that the recalled memories were written from, by id."""
     hard_case: HardCase | None = None
     """What the skills are to learn from, with its diagnosis; None for a query that succeeded."""
 
@@ -362,10 +362,10 @@ class EpisodePlayer:
         self, plan: EpisodePlan, score: float, queries: Sequence[AskedQuery]
     ) -> list[float]:
         """What each step earns besides its process reward."""
-        if self._config.credit == "episode":
-            return redistribute(score, len(plan.spans), self._config.redistribution).tolist()
-        asked = ((query.question.evidence, query.recalled) for query in queries)
-        return np.nan_to_num(span_shares(plan.spans, asked)).tolist()
+        if self._config.credit == "span":
+            asked = [(q.question.evidence, q.recalled) for q in queries]
+            return list(map(float, np.nan_to_num(span_shares(plan.spans, asked))))
+        return list(map(float, redistribute(score, len(plan.spans), self._config.redistribution)))
 
 
 def _rollout(step: StepTrace, offer: SkillOffer, final_share: float) -> RolloutStep:

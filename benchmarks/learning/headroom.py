@@ -139,7 +139,8 @@ def _selected(spans: Sequence[ReadSpan], bank: SkillBank, selectors: Sequence[Se
         ]
         for selector in selectors
     ]
-    return np.mean(shares, axis=0, dtype=np.float64)
+    mean_L: Shares = np.mean(shares, axis=0, dtype=np.float64)
+    return mean_L
 
 
 def measure(
