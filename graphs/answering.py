@@ -10,6 +10,7 @@ from langgraph.store.base import BaseStore
 from langgraph.types import Checkpointer
 
 from langgraph_memskill.embedding import TextEncoder
+from langgraph_memskill.graphs.nesting import ready_for_nesting
 from langgraph_memskill.namespaces import Namespace
 from langgraph_memskill.nodes.answer import AnswerNode
 from langgraph_memskill.nodes.recall import RecallNode
@@ -65,7 +66,8 @@ def build_answering_graph(
         builder.add_node("answer", AnswerNode(model))
         builder.add_edge("recall", "answer")
         builder.add_edge("answer", END)
-    return builder.compile(checkpointer=checkpointer, store=store, name="answering")
+    graph = builder.compile(checkpointer=checkpointer, store=store, name="answering")
+    return ready_for_nesting(graph, checkpointer)
 
 
 def ask(

@@ -23,6 +23,7 @@ from langgraph.types import Checkpointer, RetryPolicy, Send
 from langgraph_memskill.controller.selectors import Selector
 from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.errors import ModelCallError
+from langgraph_memskill.graphs.nesting import ready_for_nesting
 from langgraph_memskill.nodes.extract import ExtractNode
 from langgraph_memskill.nodes.gate import GateNode
 from langgraph_memskill.nodes.retrieve import DEFAULT_NAMESPACE, RetrieveNode
@@ -83,7 +84,7 @@ def build_construction_graph(
     builder.add_edge("extract", "store")
     builder.add_conditional_edges("store", _next_step, ["gate", END])
     graph = builder.compile(checkpointer=checkpointer, store=parts.store, name="construction")
-    return graph.with_config(recursion_limit=_NO_STEP_LIMIT)
+    return ready_for_nesting(graph, checkpointer).with_config(recursion_limit=_NO_STEP_LIMIT)
 
 
 def _add_nodes(builder: StateGraph[Any, Any, Any, Any], parts: ConstructionParts) -> None:

@@ -311,3 +311,36 @@ async def test_memory_operations_do_not_block_the_loop(make_memory: Make, model:
         type(model)._generate = original
         heart.cancel()
     assert beats > 40
+
+
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+async def test_every_durability_of_the_agents_run(
+    make_memory: Make, model: Any, durability: Any
+) -> None:
+    memory = make_memory()
+    agent, ann = _agent(memory, model), Context("ann")
+    agent.invoke(_say("remember Ann likes tea"), _config("1"), context=ann, durability=durability)
+    await agent.ainvoke(
+        _say("remember Ann likes figs"), _config("2"), context=ann, durability=durability
+    )
+    assert not memory.failed()
+    assert len(memory.memories(user_id="ann")) == 2
+
+
+@pytest.mark.parametrize("durability", ["sync", "exit"])
+def test_answering_inside_of_a_run_with_every_durability(
+    make_memory: Make, durability: Any
+) -> None:
+    memory = make_memory()
+    memory.remember("remember Ann likes tea", user_id="ann")
+
+    def ask(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [AIMessage(memory.answer("tea?", user_id="ann").text)]}
+
+    builder = StateGraph(MessagesState)
+    builder.add_node("ask", ask)
+    builder.add_edge(START, "ask")
+    builder.add_edge("ask", END)
+    graph = builder.compile(checkpointer=InMemorySaver())
+    final = graph.invoke(_say("?"), _config("1"), durability=durability)
+    assert "tea" in final["messages"][-1].text
