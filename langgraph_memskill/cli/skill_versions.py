@@ -192,7 +192,7 @@ def _set_protection(
         raise ConfigError("name a skill, or give --seeds")
     check_exists(folder)
     versions = versions_in(folder)
-    bank = versions.load()
+    bank, base = versions.in_use()
     wanted = [*names, *(name for name in SEED_NAMES if seeds and name in bank)]
     before = bank.protected
     for name in names:
@@ -202,8 +202,8 @@ def _set_protection(
         what = "protected" if on else "no longer protected"
         reason = f"{what}: {', '.join(wanted)}"
         note = VersionNote(author=VersionAuthor.PERSON, reason=reason)
-        version = versions.record(bank, note)
-        versions.activate(version.id, action="edit", expected=version.parent)
+        version = versions.record(bank, note, parent=base)
+        versions.activate(version.id, action="edit", expected=base)
     screen.emit({"protected": sorted(bank.protected)})
     screen.show(Text(f"protected: {printable(', '.join(sorted(bank.protected)) or 'none')}"))
 

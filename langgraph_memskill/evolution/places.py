@@ -95,14 +95,13 @@ class FolderBank:
             )
             return Placed(self._made(base, make), done.id)
         for _ in range(_TRIES):
-            bank = self._versions.load()
+            bank, base_id = self._versions.in_use()
             made = self._made(bank, make)
-            current = self._versions.current()
-            if not made.changes or current is None:
+            if not made.changes:
                 return Placed(made)
-            version = self._versions.record(made.bank, _version_note(note), parent=current.id)
+            version = self._versions.record(made.bank, _version_note(note), parent=base_id)
             try:
-                self._versions.activate(version.id, expected=current.id)
+                self._versions.activate(version.id, expected=base_id)
             except ConflictError:
                 continue
             return Placed(made, version.id)

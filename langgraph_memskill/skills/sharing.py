@@ -185,12 +185,13 @@ def import_skills(
 
     Raises:
         SkillError: If anything is wrong; nothing is changed.
+        ConflictError: If others put another version to use meanwhile; nothing is changed.
     """
     shared = read_shared(folder, unverified=unverified)
     skills = [
         s if keep_statistics else replace(s, statistics=SkillStatistics()) for s in shared.bank
     ]
-    present = versions.load()
+    present, base = versions.in_use()
     bank = _joined(skills, shared.bank, None if replace_all else present)
     what = f"imported {len(skills)} skills"
     note = VersionNote(
@@ -198,8 +199,8 @@ def import_skills(
         reason=what if replace_all else f"{what} beside the bank's own",
         source=_source(Path(folder), shared.manifest),
     )
-    version = versions.record(bank, note)
-    return versions.activate(version.id, action="import", expected=version.parent)
+    version = versions.record(bank, note, parent=base)
+    return versions.activate(version.id, action="import", expected=base)
 
 
 def _joined(skills: list[Skill], shared: SkillBank, own: SkillBank | None) -> SkillBank:

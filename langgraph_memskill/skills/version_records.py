@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from langgraph_memskill.errors import SkillError
@@ -103,3 +103,21 @@ def find_version(versions: list[SkillVersion], wanted: str) -> SkillVersion:
         problem = "more than one version" if found else "no version"
         raise SkillError(f"{problem} of the skills is {show(wanted)}; there are: {known}")
     return found[0]
+
+
+def switch_to(version: str, action: str, before: Sequence[SkillSwitch]) -> SkillSwitch:
+    """Make the switch to a version that follows those before."""
+    previous = before[-1].version if before else None
+    return SkillSwitch(at=datetime.now(UTC), action=action, version=version, previous=previous)
+
+
+def version_before(switches: Sequence[SkillSwitch]) -> str:
+    """Find the last version in use that is not the present one.
+
+    Raises:
+        SkillError: If there is none.
+    """
+    for switch in reversed(switches):
+        if switch.version != switches[-1].version:
+            return switch.version
+    raise SkillError("the skills have no earlier version: they were never changed")

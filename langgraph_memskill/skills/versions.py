@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
@@ -48,6 +49,8 @@ from langgraph_memskill.skills.version_records import (
     VersionAuthor,
     VersionNote,
     find_version,
+    switch_to,
+    version_before,
     version_id,
 )
 from langgraph_memskill.state import dump, load
@@ -74,6 +77,14 @@ class _Switches:
     replaced: tuple[str, ...] = ()
     """Files that a switch that is not settled replaces whatever they hold."""
     switches: tuple[SkillSwitch, ...] = ()
+
+
+class BankInUse(NamedTuple):
+    """The bank in use and the version that it is, read in one."""
+
+    bank: SkillBank
+    version: str
+    """For `record` as the parent and for `activate` as the expected one."""
 
 
 class SkillVersions:
@@ -139,7 +150,11 @@ class SkillVersions:
         return bank_of(self._read(found.id)[1], f"version {found.id} of the skills")
 
     def load(self) -> SkillBank:
-        """Load the bank in use from its folder.
+        """Load the bank in use, as `in_use` does."""
+        return self.in_use().bank
+
+    def in_use(self) -> BankInUse:
+        """Load the bank in use from its folder, and say which version it is.
 
         A switch that a crash broke off is brought to its end, and what a person edited since the
         last look becomes a version.
@@ -150,7 +165,7 @@ class SkillVersions:
         with self._changing():
             self._settle()
             self._note_edits()
-            return SkillBank.load(self._skills)
+            return BankInUse(SkillBank.load(self._skills), self._switches().switches[-1].version)
 
     def note_edits(self) -> SkillVersion | None:
         """Make a version of what a person edited in the bank's folder.
@@ -248,7 +263,7 @@ class SkillVersions:
             elif broken:
                 wanted = present[-1].version
             else:
-                wanted = _before(present)
+                wanted = version_before(present)
             if present[-1].version == wanted and not broken:
                 raise SkillError(f"version {wanted} of the skills is in use already")
             return self._switch(wanted, "rollback", replaced=broken)
@@ -274,7 +289,7 @@ class SkillVersions:
     def _switch(self, version: str, action: str, *, replaced: Sequence[str] = ()) -> SkillSwitch:
         """Name the version in switches.json, bring skills/ to it, and say that it is done."""
         before = self._switches().switches
-        switch = _switch_to(version, action, before)
+        switch = switch_to(version, action, before)
         self._write_switches(
             _Switches(settled=False, replaced=tuple(replaced), switches=(*before, switch))
         )
@@ -326,7 +341,7 @@ class SkillVersions:
 
     def _adopt(self, version: str, action: str, before: tuple[SkillSwitch, ...]) -> None:
         """Name a version that skills/ holds already."""
-        switch = _switch_to(version, action, before)
+        switch = switch_to(version, action, before)
         self._write_switches(_Switches(switches=(*before, switch)))
 
     def _set_aside(self) -> tuple[str, ...]:
@@ -382,16 +397,3 @@ class SkillVersions:
             raise SkillError(
                 f"the versions of the skills in {str(self._folder)!r} cannot be changed: {error}"
             ) from error
-
-
-def _switch_to(version: str, action: str, before: tuple[SkillSwitch, ...]) -> SkillSwitch:
-    previous = before[-1].version if before else None
-    return SkillSwitch(at=datetime.now(UTC), action=action, version=version, previous=previous)
-
-
-def _before(switches: tuple[SkillSwitch, ...]) -> str:
-    """The last version in use that is not the present one."""
-    for switch in reversed(switches):
-        if switch.version != switches[-1].version:
-            return switch.version
-    raise SkillError("the skills have no earlier version: they were never changed")

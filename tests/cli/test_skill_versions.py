@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import Result
@@ -87,6 +88,25 @@ def test_protecting(run: Run, memory: Path) -> None:
     assert failed.exit_code == 1
     assert "no skill 'nonsense'" in failed.stderr
     assert len(SkillVersions(memory / "skill_versions", memory / "skills").log()) == 4
+
+
+def test_what_others_change_while_a_skill_is_protected(
+    run: Run, memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = SkillVersions.record
+
+    def late(versions: SkillVersions, *args: Any, **options: Any) -> Any:
+        monkeypatch.undo()
+        versions.rollback()
+        return record(versions, *args, **options)
+
+    monkeypatch.setattr(SkillVersions, "record", late)
+    failed = run("skills", "protect", "noop", "--folder", memory)
+    assert failed.exit_code == 1
+    assert "make the change again" in failed.stderr
+    versions = SkillVersions(memory / "skill_versions", memory / "skills")
+    assert versions.load().protected == set()
+    assert versions.switches()[-1].action == "rollback"
 
 
 def test_export_and_import(run: Run, memory: Path, tmp_path: Path) -> None:

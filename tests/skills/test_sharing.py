@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from langgraph_memskill.errors import SkillError
+from langgraph_memskill.errors import ConflictError, SkillError
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.skills.sharing import export_skills, import_skills, read_shared
 from langgraph_memskill.skills.version_files import read_bank_files
@@ -95,6 +95,25 @@ def test_an_import_can_replace_everything(exported: Path, ours: SkillVersions) -
     assert bank["beta"].statistics.usage_count == 0
     ours.rollback()
     assert ours.load().names == ("mine", "alpha")
+
+
+def test_a_skill_that_others_add_during_an_import_stays(
+    exported: Path, ours: SkillVersions, make_skill: MakeSkill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = SkillVersions.record
+
+    def late(versions: SkillVersions, *args: Any, **options: Any) -> Any:
+        monkeypatch.undo()
+        bank = versions.load()
+        bank.add(make_skill("theirs"))
+        note = VersionNote(author=VersionAuthor.PERSON, reason="another")
+        versions.activate(record(versions, bank, note).id)
+        return record(versions, *args, **options)
+
+    monkeypatch.setattr(SkillVersions, "record", late)
+    with pytest.raises(ConflictError, match="make the change again"):
+        import_skills(ours, exported)
+    assert ours.load().names == ("mine", "alpha", "theirs")
 
 
 def test_a_folder_without_manifest_needs_to_be_asked_for(exported: Path) -> None:
