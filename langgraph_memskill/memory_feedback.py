@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from langgraph.store.base import BaseStore
 
-from langgraph_memskill.errors import ConfigError
+from langgraph_memskill.errors import ConfigError, NamespaceError
 from langgraph_memskill.evolution.diagnosis import case_memories, diagnose
 from langgraph_memskill.evolution.files import EvolutionFiles
 from langgraph_memskill.evolution.records import CaseOrigin, HardCase, Metric
@@ -62,22 +62,27 @@ class MemoryFeedback(ABC):
             question: What was asked of the memories.
             expected: The right answer.
             answer: The answer that was given.
-            user_id: Whose memories were asked; None takes those that the episode wrote to.
+            user_id: Whose memories were asked; None takes those that the episode wrote to, or
+                else the running graph's user.
             scope: Values of the namespace's other placeholders.
 
         Raises:
-            ConfigError: If the id is blank, the reward is not finite, the question is blank, or
-                there is an answer without a question.
+            ConfigError: If the id is blank, the reward is not finite, the question is blank, there
+                is an answer without a question, or nothing tells whose memories were asked.
+                Nothing is recorded then.
             EvolutionError: If the case cannot be kept.
         """
         feedback = make_feedback(episode_id, reward)
         asked = _checked_question(question, expected, answer)
+        if asked is None:
+            self.store.batch([put_feedback(feedback)])
+            self._record(feedback)
+            return feedback
+        namespace = self._asked_namespace(feedback, user_id, scope)
         self.store.batch([put_feedback(feedback)])
         self._record(feedback)
-        if asked is not None:
-            namespace = self._asked_namespace(feedback, user_id, scope)
-            found = self._hybrid.search(namespace, asked, self._top_k) if namespace else []
-            self._learn(_case(feedback, asked, expected, answer, namespace, found))
+        found = self._hybrid.search(namespace, asked, self._top_k)
+        self._learn(_case(feedback, asked, expected, answer, namespace, found))
         return feedback
 
     async def afeedback(
@@ -94,13 +99,16 @@ class MemoryFeedback(ABC):
         """Like `feedback`, without blocking the event loop."""
         feedback = make_feedback(episode_id, reward)
         asked = _checked_question(question, expected, answer)
+        if asked is None:
+            await self.store.abatch([put_feedback(feedback)])
+            await asyncio.to_thread(self._record, feedback)
+            return feedback
+        namespace = await asyncio.to_thread(self._asked_namespace, feedback, user_id, scope)
         await self.store.abatch([put_feedback(feedback)])
         await asyncio.to_thread(self._record, feedback)
-        if asked is not None:
-            namespace = await asyncio.to_thread(self._asked_namespace, feedback, user_id, scope)
-            found = await self._hybrid.asearch(namespace, asked, self._top_k) if namespace else []
-            case = _case(feedback, asked, expected, answer, namespace, found)
-            await asyncio.to_thread(self._learn, case)
+        found = await self._hybrid.asearch(namespace, asked, self._top_k)
+        case = _case(feedback, asked, expected, answer, namespace, found)
+        await asyncio.to_thread(self._learn, case)
         return feedback
 
     def recorded_feedback(self, episode_id: str | None = None) -> list[Feedback]:
@@ -201,11 +209,19 @@ class MemoryFeedback(ABC):
         user_id: str | int | None,
         scope: Mapping[str, object] | None,
     ) -> Namespace:
-        """Whose memories were asked; () if nobody says and the episode wrote nothing."""
+        """Whose memories were asked. Without it two users' questions would be one case."""
         if user_id is not None or scope is not None:
             return self.namespace_for(user_id, scope)
         written = self._entries(None, run_id=feedback.episode_id)
-        return written[-1].namespace if written else ()
+        if written:
+            return written[-1].namespace
+        try:
+            return self.namespace_for()
+        except NamespaceError as error:
+            raise ConfigError(
+                f"the episode {feedback.episode_id!r} wrote no memory, so it does not tell whose "
+                "memories the question asked: pass user_id= (or scope=; --user on the command line)"
+            ) from error
 
     @abstractmethod
     def namespace_for(

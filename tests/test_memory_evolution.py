@@ -105,6 +105,33 @@ def test_the_same_question_of_two_users_is_two_cases(open_memory: Open) -> None:
     assert [case.namespace for case in memory.hard_cases(user_id="u1")] == [("memories", "u1")]
 
 
+def test_an_episode_that_wrote_nothing_needs_a_user(open_memory: Open) -> None:
+    memory = open_memory()
+    episode = memory.remember("ok", user_id="ann").episode_id
+    with pytest.raises(ConfigError, match="pass user_id="):
+        memory.feedback(episode, 0.0, question=QUESTION, expected="in the old shed")
+    assert memory.hard_cases() == []
+    assert memory.recorded_feedback() == []
+
+
+async def test_the_async_twin_needs_a_user_too(open_memory: Open) -> None:
+    memory = open_memory()
+    episode = (await memory.aremember("ok", user_id="ann")).episode_id
+    with pytest.raises(ConfigError, match="pass user_id="):
+        await memory.afeedback(episode, 0.0, question=QUESTION)
+    assert await memory.arecorded_feedback() == []
+
+
+def test_questions_about_episodes_that_wrote_nothing_stay_apart(open_memory: Open) -> None:
+    memory = open_memory()
+    for user, expected in (("ann", "in the shed"), ("bob", "in the barn")):
+        episode = memory.remember("ok", user_id=user).episode_id
+        memory.feedback(episode, 0.0, question=QUESTION, expected=expected, user_id=user)
+    assert [case.expected for case in memory.hard_cases()] == ["in the shed", "in the barn"]
+    memory.purge_user("bob")
+    assert [case.namespace for case in memory.hard_cases()] == [("memories", "ann")]
+
+
 def test_evolving_makes_a_version_that_the_open_memory_uses(
     open_memory: Open, folder: Path
 ) -> None:

@@ -65,6 +65,13 @@ def test_good_feedback_takes_a_case_away(run: Run, asked: str) -> None:
     assert run("evolve", "--show-cases").stdout.splitlines()[-1] == "0 hard cases"
 
 
+def test_a_question_about_nobodys_memories_is_refused(run: Run, asked: str) -> None:
+    refused = run("feedback", "unknown", "0", "--question", "Who asks?")
+    assert refused.exit_code == 1
+    assert "--user" in refused.stderr
+    assert run("evolve", "--show-cases").stdout.splitlines()[-1] == "1 hard case"
+
+
 def test_evolving_shows_what_is_new(run: Run, asked: str) -> None:
     shown = run("evolve", "--model", "designer").stdout
     assert "1. new skill places_storage (insert)" in shown
