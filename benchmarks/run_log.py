@@ -107,8 +107,10 @@ class StepLog(LogModel):
     """One step of an acting episode."""
 
     observation: str
+    """What the action led to."""
     action: str
     thought: str = ""
+    """What a model said besides."""
     reward: float | None = None
     seconds: float = 0.0
 

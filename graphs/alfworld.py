@@ -14,14 +14,16 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 from langgraph.store.base import BaseStore
+from langgraph.types import RetryPolicy
 
 from langgraph_memskill.alfworld.agents import Agent, Scene
 from langgraph_memskill.alfworld.engine import Engine
 from langgraph_memskill.alfworld.records import GameFile, GameState, GameStep
 from langgraph_memskill.embedding import TextEncoder
-from langgraph_memskill.errors import EngineStoppedError
+from langgraph_memskill.errors import EngineStoppedError, ModelCallError
 from langgraph_memskill.namespaces import Namespace
 from langgraph_memskill.ranges import check_count
+from langgraph_memskill.records import Memory
 from langgraph_memskill.search.hybrid import HybridSearch
 from langgraph_memskill.search.settings import SearchSettings
 from langgraph_memskill.state import Document, dump, load, load_all
@@ -47,6 +49,8 @@ class ActingState(TypedDict, total=False):
     first_observation: str
     memories: list[str]
     """Contents of the recalled memories, best first."""
+    recalled: list[Document]
+    """Their ids and similarities: `id` and `score`."""
     now: Document
     """The present `GameState`."""
     action: str
@@ -55,6 +59,8 @@ class ActingState(TypedDict, total=False):
     """What a model said for it."""
     match: str
     """How the reply led to the command (`MatchKind`)."""
+    replies: list[str | None]
+    """What a model said for each command so far."""
     steps: list[Document]
     """The `GameStep`s so far."""
     misses: int
@@ -83,19 +89,18 @@ class Recall:
         """Check the range."""
         check_count(self, 1, "top_k")
 
-    async def find(self, state: GameState, first_observation: str) -> list[str]:
-        """The contents of the memories that fit a game, best first."""
+    async def find(self, state: GameState, first_observation: str) -> list[Memory]:
+        """The memories that fit a game, best first."""
         texts = [state.objective, first_observation]
         query = next((t for t in (texts if self.query == "objective" else texts[::-1]) if t), "")
         if not query:
             return []
         searcher = HybridSearch(self.store, self.encoder, self.search)
-        found = await searcher.asearch(self.namespace, query, self.top_k)
-        return [memory.content for memory in found]
+        return await searcher.asearch(self.namespace, query, self.top_k)
 
 
 def build_acting_graph(
-    agent: Agent, *, recall: Recall | None = None, max_steps: int = 50
+    agent: Agent, *, recall: Recall | None = None, max_steps: int = 50, attempts: int = 1
 ) -> CompiledStateGraph[Any, Any, Any, Any]:
     """Compile the acting graph; it is asynchronous.
 
@@ -103,6 +108,7 @@ def build_acting_graph(
         agent: Chooses the commands.
         recall: The agent's memories; None lets it play without any.
         max_steps: Commands of a game at most, >= 1.
+        attempts: How often an agent is asked for a command whose model call fails, >= 1.
 
     Returns:
         A graph over `ActingState` with `ActingContext`. A game that cannot be loaded raises
@@ -117,14 +123,19 @@ def build_acting_graph(
             "now": dump(now),
             "steps": [dump(first)],
             "misses": 0,
+            "replies": [],
             "error": None,
         }
 
     async def remember(state: ActingState) -> ActingState:
         if recall is None:
-            return {"memories": []}
+            return {"memories": [], "recalled": []}
         now = load(GameState, state["now"])
-        return {"memories": await recall.find(now, state["first_observation"])}
+        found = await recall.find(now, state["first_observation"])
+        return {
+            "memories": [memory.content for memory in found],
+            "recalled": [{"id": memory.id, "score": memory.score} for memory in found],
+        }
 
     async def act(state: ActingState, runtime: Runtime[ActingContext]) -> ActingState:
         scene = Scene(
@@ -140,6 +151,7 @@ def build_acting_graph(
         return {
             "action": choice.match.command,
             "reply": choice.reply,
+            "replies": [*state["replies"], choice.reply],
             "match": choice.match.kind.value,
             "misses": state["misses"] + (choice.match.kind == "miss"),
         }
@@ -168,7 +180,8 @@ def build_acting_graph(
     builder = StateGraph(ActingState, context_schema=ActingContext)
     builder.add_node("begin", begin)
     builder.add_node("recall", remember)
-    builder.add_node("act", act)
+    retry = RetryPolicy(max_attempts=attempts, retry_on=ModelCallError)
+    builder.add_node("act", act, retry_policy=retry)
     builder.add_node("step", step)
     builder.add_edge(START, "begin")
     builder.add_edge("begin", "recall")

@@ -75,6 +75,21 @@ def _system(name: str, task: Task, settings: RunSettings, executor: Executor) ->
         from langgraph_memskill.benchmarks.running.langmem_row import LangMemSystem
 
         return LangMemSystem(executor)
+    return skill_system(name, settings, executor)
+
+
+def skill_system(name: str, settings: RunSettings, executor: Executor) -> MemSkillSystem:
+    """Make one row whose memories are written with skills.
+
+    Args:
+        name: How skills are chosen: "random", "all", "similarity" or "controller".
+        settings: Seed, and the controller's folder.
+        executor: What the rows with skills share.
+
+    Raises:
+        CheckpointError: If the controller is damaged or does not fit the encoder.
+        ConfigError: If there is no controller.
+    """
     return MemSkillSystem(name, _TITLES[name], _selector(name, settings, executor), executor)
 
 

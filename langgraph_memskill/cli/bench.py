@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from langgraph_memskill.cli.bench_alfworld import alfworld
 from langgraph_memskill.cli.options import EncoderOption, JsonOption, ModelOption
 from langgraph_memskill.cli.screen import Screen, counted
 from langgraph_memskill.errors import ConfigError
@@ -296,5 +297,6 @@ _TITLES = {
 for _name, _title in _TITLES.items():
     app.command(_name)(_command(_name, _title))
 
+app.command("alfworld")(alfworld)
 
 app.command("task", help="Any other benchmark: a registered name, or MODULE:TASK.")(run)

@@ -1,0 +1,1 @@
+"""ALFWorld as a benchmark: games played with memories of other games' trajectories."""

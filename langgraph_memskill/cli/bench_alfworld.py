@@ -1,0 +1,252 @@
+"""`memskill bench alfworld`: how far memories of other games help to solve a game."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from langgraph_memskill.cli.alfworld import AlfworldDataOption, WorkersOption
+from langgraph_memskill.cli.options import EncoderOption, JsonOption, ModelOption
+from langgraph_memskill.cli.screen import Screen, counted, printable
+
+if TYPE_CHECKING:
+    from langgraph_memskill.alfworld.replay import Records
+    from langgraph_memskill.benchmarks.alfworld.run import AlfworldRun, Players
+    from langgraph_memskill.benchmarks.alfworld.settings import AlfworldSettings
+    from langgraph_memskill.benchmarks.run_log import MetricLog, RunLog
+
+
+def alfworld(
+    split: Annotated[
+        str, typer.Option(help="Games to play: valid_seen or valid_unseen.")
+    ] = "valid_seen",
+    data: AlfworldDataOption = None,
+    agent: Annotated[
+        str, typer.Option(help="Who plays: similarity, random, expert or llm (--model).")
+    ] = "similarity",
+    rows: Annotated[
+        str | None,
+        typer.Option(
+            help="Systems to compare, with commas: none, rag, random, similarity, controller.",
+            show_default="all; controller with --controller; none for agents without memory",
+        ),
+    ] = None,
+    train: Annotated[
+        Path | None,
+        typer.Option(
+            help="Trajectories to remember, of `memskill alfworld replay`.",
+            show_default="the expert plays --train-games",
+        ),
+    ] = None,
+    train_games: Annotated[
+        int, typer.Option(min=1, help="Training games that the expert plays without --train.")
+    ] = 12,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first games.")] = None,
+    workers: WorkersOption = None,
+    max_steps: Annotated[
+        int, typer.Option(min=1, help="Commands of a game; one that is not solved counts as all.")
+    ] = 50,
+    model: ModelOption = None,
+    encoder: EncoderOption = None,
+    controller: Annotated[
+        Path | None, typer.Option(help="Folder of a trained controller, for its row.")
+    ] = None,
+    skills: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a skill bank.", show_default="the seeds and the embodied pack"
+        ),
+    ] = None,
+    span_tokens: Annotated[
+        int, typer.Option(min=1, help="Tokens of the trajectories of a span.")
+    ] = 1024,
+    skills_per_span: Annotated[int, typer.Option(min=1, help="Skills picked for a span.")] = 5,
+    top_k: Annotated[int, typer.Option(min=1, help="Memories for a span and a game.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="Of chance and of the intervals.")] = 0,
+    attempts: Annotated[int, typer.Option(min=1, help="Calls for one span or step.")] = 3,
+    max_failures: Annotated[
+        float,
+        typer.Option(min=0.0, max=1.0, help="Share of a row for which the model may fail."),
+    ] = 0.1,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder of the run; the same command goes on there.",
+            show_default="bench-runs/NAME",
+        ),
+    ] = None,
+    cache: Annotated[
+        Path,
+        typer.Option(help="Where memories and trajectories that were made are kept."),
+    ] = Path("bench-runs") / "memories",
+    as_json: JsonOption = False,
+) -> None:
+    """ALFWorld: household tasks in text, with memories of other games' trajectories.
+
+    Memories are built once from training trajectories; then every game of the split is played for
+    each row. A run that was interrupted goes on where it stopped if the same command is given
+    again.
+    """
+    screen = Screen(as_json=as_json)
+    with screen.busy("loading"):
+        from langgraph_memskill.alfworld.engine import check_installed
+        from langgraph_memskill.alfworld.games import data_folder
+        from langgraph_memskill.alfworld.pool import default_workers
+        from langgraph_memskill.benchmarks.alfworld.material import load_games, training_material
+        from langgraph_memskill.benchmarks.alfworld.run import AlfworldRun
+        from langgraph_memskill.benchmarks.alfworld.settings import AlfworldSettings
+
+        check_installed()
+        settings = AlfworldSettings(
+            agent=agent,
+            rows=_rows(rows, agent, controller, screen),
+            max_steps=max_steps,
+            workers=workers or default_workers(),
+            skills_per_span=skills_per_span,
+            top_k=top_k,
+            span_tokens=span_tokens,
+            controller=controller,
+            skills=skills,
+            seed=seed,
+            attempts=attempts,
+            max_failures=max_failures,
+        )
+        folder = data_folder(data)
+        played = load_games(folder, split, limit)
+        players = _players(model, encoder, settings, screen)
+    training = None
+    if settings.needs_training:
+        records = _records(train, folder, train_games, cache, settings.workers, screen)
+        training = training_material(records, span_tokens, played.games)
+    benchmark = AlfworldRun(played, training, players, settings)
+    named = out or Path("bench-runs") / f"alfworld-{split}-{benchmark.id[:8]}"
+    _play(screen, benchmark, named, cache)
+
+
+def _play(screen: Screen, benchmark: "AlfworldRun", folder: Path, cache: Path) -> None:
+    from langgraph_memskill.benchmarks.run_log import LOG_FILE
+    from langgraph_memskill.cli.bench_progress import watched
+    from langgraph_memskill.cli.bench_table import summary
+
+    with watched(f"alfworld {benchmark.played.split}") as on_progress:
+        log = benchmark.run(folder, cache, on_progress=on_progress)
+    settings = log.settings
+    trajectories = settings["training_trajectories"]
+    remembered = f", {counted(trajectories, 'trajectory')} to remember" if trajectories else ""
+    screen.show(
+        f"ALFWorld: {log.data.split}, {counted(len(benchmark.played.games), 'game')}, agent "
+        f"{settings['agent']}{remembered}; a game that was not solved counts as "
+        f"{settings['max_steps']} steps",
+        _table(log),
+        *map(Text, _problems(log)),
+        f"{log.times.seconds:.0f} s; everything is in {folder / LOG_FILE} "
+        f"(memskill report {folder})",
+    )
+    screen.emit({"folder": str(folder), **summary(log)}, one_line=True)
+
+
+def _rows(rows: str | None, agent: str, controller: Path | None, screen: Screen) -> tuple[str, ...]:
+    from langgraph_memskill.benchmarks.alfworld.settings import (
+        AGENTS,
+        AGENTS_WITH_MEMORY,
+        DEFAULT_ALFWORLD_ROWS,
+    )
+
+    if agent in AGENTS and agent not in AGENTS_WITH_MEMORY:
+        if rows is not None and rows != "none":
+            screen.note(f"The agent {agent} uses no memory: it has one row.")
+        return ("none",)
+    if rows is not None:
+        return tuple(name.strip() for name in rows.split(","))
+    return DEFAULT_ALFWORLD_ROWS if controller is None else (*DEFAULT_ALFWORLD_ROWS, "controller")
+
+
+def _players(
+    model: str | None, encoder: str | None, settings: "AlfworldSettings", screen: Screen
+) -> "Players":
+    from langgraph_memskill.benchmarks.alfworld.run import Players
+    from langgraph_memskill.benchmarks.running.run import NamedModel
+    from langgraph_memskill.embedding import load_encoder
+    from langgraph_memskill.errors import ConfigError
+    from langgraph_memskill.models import load_model
+
+    if settings.agent == "llm" and model is None:
+        raise ConfigError("the agent 'llm' needs a model: name one with --model")
+    if model is None and settings.needs_training:
+        screen.note("No model was named (--model): using the extractive model, a baseline.")
+    # By length, so that the same run gives the same vectors, whatever runs beside what.
+    vectors = load_encoder(encoder, by_length=True)
+    spec = model or "extractive"
+    return Players(
+        executor=NamedModel(model=load_model(spec, encoder=vectors), spec=spec), encoder=vectors
+    )
+
+
+def _records(
+    train: Path | None, data: Path, count: int, cache: Path, workers: int, screen: Screen
+) -> "Records":
+    """The training trajectories: those of a file, or else the expert plays some games."""
+    from langgraph_memskill.alfworld.games import list_games
+    from langgraph_memskill.alfworld.pool import EnginePool
+    from langgraph_memskill.alfworld.replay import read_records, replay
+    from langgraph_memskill.benchmarks.alfworld.material import some_of_each_type
+    from langgraph_memskill.benchmarks.running.material import digest
+
+    if train is not None:
+        return read_records(train)
+    games = some_of_each_type(list_games(data, "train"), count)
+    file = cache / f"alfworld-train-{digest([str(data), [game.id for game in games]])[:8]}.json"
+    screen.note(
+        f"No trajectories were named (--train): the expert plays {counted(len(games), 'game')} of "
+        f"the split train, kept in {file}; take `memskill alfworld replay` for all."
+    )
+    with EnginePool() as pool, screen.progress() as show:
+        return replay(
+            games,
+            file,
+            pool,
+            workers=workers,
+            on_game=lambda done, total: show("training games", done, total),
+        )
+
+
+def _table(log: "RunLog") -> Table:
+    """Success and steps of every row, by task type and overall."""
+    shown = Table(box=None, pad_edge=False)
+    shown.add_column("system", no_wrap=True)
+    shown.add_column("task type", no_wrap=True)
+    for name in ("games", "errors", "success", "steps"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    for row in log.rows:
+        for part in row.categories:
+            shown.add_row(
+                printable(row.title),
+                part.category,
+                str(part.items),
+                str(part.failed),
+                _interval(part.metrics["success"], 3),
+                _interval(part.metrics["steps"], 1),
+            )
+    return shown
+
+
+def _problems(log: "RunLog") -> list[str]:
+    """What went wrong with games, a line each."""
+    from langgraph_memskill.benchmarks.alfworld.playing import BROKEN_OFF
+
+    lines = []
+    for row in log.rows:
+        for item in row.items:
+            if item.error is not None:
+                lines.append(f"error, in no mean: {row.name}: {item.id}: {item.error}")
+            elif item.answer is not None and item.answer.startswith(BROKEN_OFF):
+                lines.append(f"failure: {row.name}: {item.id}: {item.answer}")
+    return [printable(line) for line in lines]
+
+
+def _interval(metric: "MetricLog", digits: int) -> str:
+    if metric.mean is None:
+        return "-"
+    return f"{metric.mean:.{digits}f} [{metric.low:.{digits}f}, {metric.high:.{digits}f}]"

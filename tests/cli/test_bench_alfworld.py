@@ -1,0 +1,86 @@
+"""`memskill bench alfworld` with the real engine and tiny games."""
+
+import json
+
+import pytest
+
+from langgraph_memskill.alfworld.games import list_games
+from tests.alfworld.tiny_games import write_games
+from tests.conftest import ReadingModel, WordEncoder
+
+pytest.importorskip("alfworld", reason="the extra alfworld is not installed")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_games(tmp_path_factory.mktemp("games"), train=2, valid_seen=2)
+
+
+@pytest.fixture(autouse=True)
+def _fake_models(monkeypatch):
+    monkeypatch.setattr("langgraph_memskill.models.load_model", lambda *_, **__: ReadingModel())
+    monkeypatch.setattr("langgraph_memskill.embedding.load_encoder", lambda *_, **__: WordEncoder())
+
+
+def bench(run, data, *options):
+    return run("bench", "alfworld", "--data", data, "--workers", 2, "--max-steps", 6, *options)
+
+
+def test_the_table_has_a_line_for_each_task_type_and_one_for_all(run, data):
+    result = bench(run, data, "--agent", "expert")
+    assert result.exit_code == 0
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert lines[1] == ["system", "task", "type", "games", "errors", "success", "steps"]
+    name = ["expert", "agent,", "no", "memory"]
+    assert lines[2][:6] == [*name, "pick_and_place_simple", "1"]
+    assert lines[3][:6] == [*name, "pick_clean_then_place_in_recep", "1"]
+    assert lines[4] == [
+        *name,
+        "overall",
+        "2",
+        "0",
+        "1.000",
+        "[1.000,",
+        "1.000]",
+        "5.0",
+        "[4.0,",
+        "6.0]",
+    ]
+
+
+def test_a_game_that_cannot_be_loaded_is_named(run, tmp_path):
+    data = write_games(tmp_path / "games", train=1, valid_seen=2)
+    game = list_games(data, "valid_seen")[1]
+    game.path.write_text("{}", encoding="utf-8")
+    result = bench(run, data, "--agent", "expert")
+    assert f"error, in no mean: none: {game.id}: GameLoadError" in result.stdout
+
+
+def test_without_trajectories_the_expert_plays_training_games(run, data, tmp_path):
+    result = bench(run, data, "--rows", "rag", "--train-games", "2", "--json")
+    assert "the expert plays 2 games of the split train" in result.stderr
+    document = json.loads(result.stdout)
+    assert document["settings"]["training_trajectories"] == 2
+    assert document["rows"][0]["name"] == "rag"
+    again = bench(run, data, "--rows", "rag", "--train-games", "2", "--json")
+    assert json.loads(again.stdout)["times"]["resumed_items"] == 2
+
+
+def test_trajectories_come_from_a_replay(run, data, tmp_path):
+    run("alfworld", "replay", "--data", data, "--out", "train.json", "--limit", "1")
+    result = bench(run, data, "--rows", "none,rag", "--train", "train.json", "--json")
+    document = json.loads(result.stdout)
+    assert document["settings"]["training_trajectories"] == 1
+    assert [row["name"] for row in document["rows"]] == ["none", "rag"]
+
+
+def test_agents_without_memory_have_one_row(run, data):
+    result = bench(run, data, "--agent", "random", "--rows", "none,rag", "--limit", "1", "--json")
+    assert [row["name"] for row in json.loads(result.stdout)["rows"]] == ["none"]
+    assert "random uses no memory" in result.stderr
+
+
+def test_a_model_must_be_named_for_the_agent_that_asks_one(run, data):
+    result = bench(run, data, "--agent", "llm")
+    assert result.exit_code == 1
+    assert "name one with --model" in result.stderr
