@@ -40,6 +40,7 @@ from langgraph_memskill.benchmarks.run_log import (
 from langgraph_memskill.benchmarks.running.builds import Build, BuildCache
 from langgraph_memskill.benchmarks.running.construction import Executor
 from langgraph_memskill.benchmarks.running.environment import environment, without_credentials
+from langgraph_memskill.benchmarks.running.filling import fill
 from langgraph_memskill.benchmarks.running.journal import Journal
 from langgraph_memskill.benchmarks.running.material import Material, digest
 from langgraph_memskill.benchmarks.running.progress import FailureLimit, OnProgress, Tally
@@ -58,7 +59,6 @@ from langgraph_memskill.graphs.alfworld import Recall, build_acting_graph
 from langgraph_memskill.memory_folder import store_index
 from langgraph_memskill.records import Memory, Usage
 from langgraph_memskill.skills.bank import SkillBank
-from langgraph_memskill.stores.items import put_memory
 
 _NOT_IN_RESULTS = frozenset({"workers", "max_failures", "rows"})
 _PACK = "embodied"
@@ -236,7 +236,7 @@ class AlfworldRun:
         recall = None
         if memories:
             store = InMemoryStore(index=store_index(self._players.encoder))
-            await store.abatch([put_memory(memory) for memory in memories])
+            await fill(store, memories)
             recall = Recall(
                 store=store,
                 encoder=self._players.encoder,

@@ -11,6 +11,7 @@ from langchain_core.language_models import BaseChatModel
 from langgraph.store.memory import InMemoryStore
 
 from langgraph_memskill.benchmarks.running.builds import Build
+from langgraph_memskill.benchmarks.running.filling import fill
 from langgraph_memskill.benchmarks.running.material import Material, digest
 from langgraph_memskill.benchmarks.running.systems import NAMESPACE, OnSave, OnSpans, System
 from langgraph_memskill.construction_runs import ConstructionRuns
@@ -23,7 +24,7 @@ from langgraph_memskill.records import Memory, RememberResult, Span
 from langgraph_memskill.settings import Settings
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.state import StepEvent
-from langgraph_memskill.stores.items import aread_items, memory_of, put_memory
+from langgraph_memskill.stores.items import aread_items, memory_of
 from langgraph_memskill.stores.pending import PendingSpans
 
 _PIECE = 8
@@ -97,7 +98,7 @@ class MemSkillSystem(System):
     ) -> Build:
         """Read the spans in order, from where `start` stopped."""
         store = InMemoryStore(index=store_index(self._executor.encoder))
-        await store.abatch([put_memory(memory) for memory in start.memories])
+        await fill(store, start.memories)
         runs = self._runs(store)
         on_spans(start.done)
         build, saved_at, begun = start, time.monotonic(), time.perf_counter()

@@ -9,6 +9,7 @@ from langgraph.store.memory import InMemoryStore
 from numpy.typing import NDArray
 
 from langgraph_memskill.benchmarks.run_log import RecalledLog
+from langgraph_memskill.benchmarks.running.filling import fill
 from langgraph_memskill.benchmarks.running.systems import NAMESPACE, Recall
 from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.memory_folder import store_index
@@ -16,7 +17,6 @@ from langgraph_memskill.records import Memory
 from langgraph_memskill.retrieval import rank
 from langgraph_memskill.search.hybrid import HybridSearch
 from langgraph_memskill.search.settings import SearchMode, SearchSettings
-from langgraph_memskill.stores.items import put_memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class Shelf:
             self._vectors = await asyncio.to_thread(self._kit.encoder.encode, contents)
         else:
             store = InMemoryStore(index=store_index(self._kit.encoder))
-            await store.abatch([put_memory(memory) for memory in self.memories])
+            await fill(store, self.memories)
             self._search = HybridSearch(store, self._kit.encoder, self._kit.settings)
 
     async def find(self, question: str) -> list[Memory]:
