@@ -1,5 +1,7 @@
 """`memskill evolve`: skills evolve from hard cases; a person may decide about each change."""
 
+import os
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,7 +24,7 @@ from langgraph_memskill.errors import ConfigError
 if TYPE_CHECKING:
     from langgraph_memskill.evolution.approval import Decision, Edit
     from langgraph_memskill.evolution.gate_records import GateSettings
-    from langgraph_memskill.evolution.records import EvolutionResult, HardCase
+    from langgraph_memskill.evolution.records import EvolutionResult, HardCase, SkillChange
     from langgraph_memskill.evolution.settings import EvolutionSettings
 
 _ALL = "all"
@@ -154,18 +156,49 @@ def _show_cases(folder: Path, screen: Screen) -> None:
 
 def _show_pending(place: Place, save: Path | None, screen: Screen) -> None:
     from langgraph_memskill.cli.evolution_rendering import pending_document, pending_lines
-    from langgraph_memskill.skills.files import write_skill
 
     with open_memory(place, "extractive", screen) as memory:
         found = memory.pending_evolutions()
     changes = [change for entry in found for change in entry.result.changes]
-    written = [] if save is None else [write_skill(save, change.after) for change in changes]
+    written = [] if save is None else _save_texts(place.folder, save, changes)
     screen.emit({"pending": [pending_document(entry) for entry in found]})
     for entry in found:
         screen.show(pending_lines(entry), "")
     for file in written:
         screen.show(f"wrote {printable(str(file))}")
     screen.show(counted(len(found), "pending evolution"))
+
+
+def _save_texts(folder: Path, save: Path, changes: "Sequence[SkillChange]") -> list[Path]:
+    """Write changed skills to be edited, over nobody's texts; all of them or none."""
+    from langgraph_memskill.memory_folder import MemoryFolder
+    from langgraph_memskill.skills.files import SKILL_FILE, format_skill, write_if_changed
+
+    skills, target = MemoryFolder(folder).skills.resolve(), save.resolve()
+    if target == skills or skills in target.parents:
+        raise ConfigError(
+            f"--save {str(save)!r} is in the memory's own folder of skills, where the changes "
+            "would be in use undecided: name another folder"
+        )
+    texts: dict[Path, str] = {}
+    for change in changes:
+        file, text = save / change.after.name / SKILL_FILE, format_skill(change.after)
+        if texts.setdefault(file, text) != text:
+            raise ConfigError(
+                f"two pending evolutions change {change.after.name!r}: decide or --discard one first"
+            )
+        if not _is_free(file, text):
+            raise ConfigError(
+                f"{file} holds other texts, which --save does not replace: name another folder"
+            )
+    for file, text in texts.items():
+        write_if_changed(file, text)
+    return list(texts)
+
+
+def _is_free(file: Path, text: str) -> bool:
+    """Whether there is no file, or one with just this text."""
+    return not os.path.lexists(file) or (file.is_file() and file.read_bytes() == text.encode())
 
 
 def _discard(place: Place, evolution_id: str, screen: Screen) -> None:

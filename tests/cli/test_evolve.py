@@ -125,6 +125,29 @@ def test_a_person_edits_a_saved_text(run: Run, asked: str, tmp_path: Path) -> No
     assert "Name the room" in shown["instructions"]
 
 
+def test_saving_again_keeps_what_a_person_edited(run: Run, asked: str, tmp_path: Path) -> None:
+    waiting(run)
+    save = ("evolve", "--pending", "--save", tmp_path / "texts")
+    run(*save)
+    file = tmp_path / "texts" / "places_storage" / "SKILL.md"
+    assert run(*save).exit_code == 0  # the same text
+    file.write_text("My own words.\n")
+    done = run(*save)
+    assert done.exit_code == 1
+    assert "holds other texts, which --save does not replace" in done.stderr
+    assert file.read_text() == "My own words.\n"
+
+
+@pytest.mark.parametrize("inside", [".", "drafts"])
+def test_undecided_texts_are_not_saved_among_the_skills(run: Run, asked: str, inside: str) -> None:
+    waiting(run)
+    before = skills(run)
+    done = run("evolve", "--pending", "--save", Path("memdir") / "skills" / inside)
+    assert done.exit_code == 1
+    assert "the memory's own folder of skills" in done.stderr
+    assert skills(run) == before
+
+
 def test_a_decision_must_be_about_every_change(run: Run, asked: str) -> None:
     evolution = waiting(run)
     done = run("evolve", "--resume", evolution, "--accept", "7")
