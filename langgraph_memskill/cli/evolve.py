@@ -185,7 +185,8 @@ def _save_texts(folder: Path, save: Path, changes: "Sequence[SkillChange]") -> l
         file, text = save / change.after.name / SKILL_FILE, format_skill(change.after)
         if texts.setdefault(file, text) != text:
             raise ConfigError(
-                f"two pending evolutions change {change.after.name!r}: decide or --discard one first"
+                f"two pending evolutions change {change.after.name!r}: decide about one of them, "
+                "or --discard it, first"
             )
         if not _is_free(file, text):
             raise ConfigError(

@@ -17,7 +17,7 @@ from langgraph_memskill.skills.eviction import choose_victim
 from langgraph_memskill.skills.fields import checked, read_fields_list, skill_fields
 from langgraph_memskill.skills.folder import BankFile, read_folder, text_id, write_folder
 from langgraph_memskill.skills.packaged import SEED_PACK, read_pack
-from langgraph_memskill.skills.rules import show
+from langgraph_memskill.skills.rules import MAX_CAPACITY, show
 from langgraph_memskill.skills.statistics import EMA_ALPHA, check_usage, with_reward, with_usage
 
 DEFAULT_CAPACITY = 30
@@ -42,15 +42,17 @@ class SkillBank:
         Args:
             skills: The first skills, in bank order. They may be more than `capacity`: a bank never
                 shrinks by itself, but from then on each new skill replaces one.
-            capacity: Number of skills from which a new one replaces another; 1 or more.
+            capacity: Number of skills from which a new one replaces another.
             protected: Names of skills that are never replaced to make room.
 
         Raises:
             SkillError: A skill breaks a rule, or a name occurs twice.
-            ConfigError: The capacity is not a whole number of at least 1, or `protected` is a text.
+            ConfigError: The capacity is not from 1 to 1000000, or `protected` is a text.
         """
-        if isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 1:
-            raise ConfigError(f"capacity must be a whole number of at least 1, not {capacity!r}")
+        if type(capacity) is not int or not 1 <= capacity <= MAX_CAPACITY:
+            raise ConfigError(
+                f"capacity must be a whole number from 1 to {MAX_CAPACITY}, not {capacity!r}"
+            )
         if isinstance(protected, str):
             raise ConfigError(f"protected must be a list of names, not the text {protected!r}")
         self._capacity = capacity

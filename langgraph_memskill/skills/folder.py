@@ -20,7 +20,7 @@ from langgraph_memskill.skills.files import (
     read_skill_file,
     write_if_changed,
 )
-from langgraph_memskill.skills.rules import name_problem, show
+from langgraph_memskill.skills.rules import MAX_CAPACITY, name_problem, show
 
 logger = logging.getLogger(__name__)
 
@@ -210,8 +210,12 @@ def parse_bank_text(text: str | bytes, place: str) -> BankFile:
             f"{place}: format_version: is {show(version)}, this version reads {FORMAT_VERSION}; "
             "update langgraph-memskill, or delete the file to read the skills alone"
         )
-    if isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 1:
-        raise SkillError(f"{place}: capacity: must be 1 or more, not {show(capacity)}")
+    if isinstance(capacity, bool) or not isinstance(capacity, int):
+        raise SkillError(f"{place}: capacity: must be a whole number, not {show(capacity)}")
+    if not 1 <= capacity <= MAX_CAPACITY:
+        raise SkillError(
+            f"{place}: capacity: must be from 1 to {MAX_CAPACITY}, not {show(capacity)}"
+        )
     if not _are_names(order):
         raise SkillError(f"{place}: order: must be a list of skill names, not {show(order)}")
     if not _are_names(protected):

@@ -23,6 +23,7 @@ from langgraph_memskill.records import ActionType, Skill
 MAX_NAME_CHARS = 64
 MAX_DESCRIPTION_CHARS = 1024
 MAX_INSTRUCTIONS_CHARS = 100_000
+MAX_CAPACITY = 1_000_000  # more skills than any bank holds
 MAX_RECENT_REWARDS = 20
 EVOLVED_ACTION_TYPES = frozenset({ActionType.INSERT, ActionType.UPDATE})
 """What a skill written by the designer may do (METHOD, "Skill bank")."""

@@ -176,8 +176,10 @@ def import_skills(
         versions: Of the bank that takes it in.
         folder: As for `read_shared`.
         replace_all: Whether the bank becomes exactly the imported one; otherwise skills of its own
-            stay beside it, and a skill of the same name gets the imported wording.
-        keep_statistics: Whether the skills keep what is known of their use elsewhere.
+            stay beside it, a skill of the same name gets the imported wording, and the bank keeps
+            its own protection and, if there is room, its capacity.
+        keep_statistics: Whether the skills keep what is known of their use elsewhere; without a
+            manifest they never do, and count as a person's.
         unverified: As for `read_shared`.
 
     Returns:
@@ -188,9 +190,7 @@ def import_skills(
         ConflictError: If others put another version to use meanwhile; nothing is changed.
     """
     shared = read_shared(folder, unverified=unverified)
-    skills = [
-        s if keep_statistics else replace(s, statistics=SkillStatistics()) for s in shared.bank
-    ]
+    skills = _trusted(shared, keep_statistics=keep_statistics)
     present, base = versions.in_use()
     bank = _joined(skills, shared.bank, None if replace_all else present)
     what = f"imported {len(skills)} skills"
@@ -203,12 +203,21 @@ def import_skills(
     return versions.activate(version.id, action="import", expected=base)
 
 
+def _trusted(shared: SharedSkills, *, keep_statistics: bool) -> list[Skill]:
+    """The skills with what may be believed of them: without a manifest only their texts."""
+    skills = list(shared.bank)
+    if shared.manifest is None:
+        return [replace(s, statistics=SkillStatistics(), origin="person") for s in skills]
+    return skills if keep_statistics else [replace(s, statistics=SkillStatistics()) for s in skills]
+
+
 def _joined(skills: list[Skill], shared: SkillBank, own: SkillBank | None) -> SkillBank:
     if own is None:
         return SkillBank(skills, capacity=shared.capacity, protected=shared.protected)
     together = [*skills, *(skill for skill in own if skill.name not in shared)]
-    capacity = max(own.capacity, shared.capacity, len(together))
-    return SkillBank(together, capacity=capacity, protected=own.protected | shared.protected)
+    # Room and protection are the owner's: a stranger's could make the own skills go first.
+    capacity = max(own.capacity, len(together))
+    return SkillBank(together, capacity=capacity, protected=own.protected)
 
 
 def _source(folder: Path, manifest: SkillManifest | None) -> str:

@@ -199,6 +199,7 @@ def test_one_broken_file_is_a_one_line_message(bank_folder):
     [
         ({"format_version": 2}, "format_version"),
         ({"capacity": 0}, "capacity"),
+        ({"capacity": 1_000_000_000}, "capacity"),
         ({"capacity": True}, "capacity"),
         ({"order": "zeta"}, "order"),
         ({"order": ["../../etc"]}, "order"),

@@ -83,9 +83,30 @@ def test_imported_skills_stand_beside_the_own(exported: Path, ours: SkillVersion
     assert bank.names == ("alpha", "beta", "mine")
     assert bank["alpha"].description == "Designed."
     assert bank["beta"].statistics.recent_rewards == (0.25,)
-    assert (bank.capacity, bank.protected) == (30, {"alpha"})
+    assert (bank.capacity, bank.protected) == (30, frozenset())
     assert switch.action == "import"
     assert str(exported) in ours.log()[-1].note.source
+
+
+def test_a_strangers_settings_are_not_taken_over(
+    tmp_path: Path, exported: Path, make_skill: MakeSkill
+) -> None:
+    own = SkillBank([make_skill("mine"), make_skill("alpha")], capacity=2, protected=["mine"])
+    ours = versions_of(tmp_path / "ours", own)
+    import_skills(ours, exported)
+    bank = ours.load()
+    # One more than the capacity of 2 came; theirs is 7, and protects alpha.
+    assert (bank.capacity, bank.protected) == (3, {"mine"})
+
+
+def test_without_a_manifest_only_texts_are_taken(exported: Path, ours: SkillVersions) -> None:
+    (exported / "manifest.json").unlink()
+    replace_text(exported / "beta" / "SKILL.md", "origin: person", "origin: seed")
+    import_skills(ours, exported, unverified=True)
+    bank = ours.load()
+    assert bank["beta"].statistics.usage_count == 0
+    assert bank["beta"].origin == "person"
+    assert bank["alpha"].description == "Designed."
 
 
 def test_an_import_can_replace_everything(exported: Path, ours: SkillVersions) -> None:
