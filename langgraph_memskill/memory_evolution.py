@@ -217,7 +217,10 @@ class MemoryEvolution:
         if given is not None or self._traces_folder is None:
             return given or []
         keys = {case.key for case in shown}
-        return held_out_of(self._traces_folder, self._evolution.pool.cases(), shown=keys)
+        pool = self._evolution.pool
+        # What was answered well comes first, the latest before all: there skills can do worse.
+        known = [*reversed(pool.answered()), *pool.cases()]
+        return held_out_of(self._traces_folder, known, shown=keys)
 
     def _evolution_parts(
         self, model: BaseChatModel | None, place: BankPlace, gate: Gate | None = None

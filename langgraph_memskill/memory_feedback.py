@@ -54,7 +54,8 @@ class MemoryFeedback(ABC):
 
         If the episode's run was recorded, the reward is appended to its traces, too. With a
         question it also tells what the memories did not help with: below a reward of 0.5 the
-        question becomes a hard case, from which skills evolve; otherwise it is none any more.
+        question becomes a hard case, from which skills evolve; otherwise it is none any more, and
+        with its right answer it is held out: new skills must not serve it worse.
 
         Args:
             episode_id: The id that `remember` returned.
@@ -201,7 +202,7 @@ class MemoryFeedback(ABC):
         if case.metric.is_failure(case.score):
             pool.add(replace(case, epoch=pool.epoch))
         else:
-            pool.resolve([case.key])
+            pool.answer(case)
 
     def _asked_namespace(
         self,

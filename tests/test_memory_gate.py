@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from langgraph_memskill.evolution.gate_records import GateSettings
+from langgraph_memskill.evolution.held_out import HeldOutQuestion
 from langgraph_memskill.evolution.records import EvolutionStatus
 from langgraph_memskill.evolution.settings import EvolutionSettings
 from langgraph_memskill.memory import MemSkillMemory
@@ -73,6 +74,44 @@ def test_skills_that_serve_worse_stay_out_of_use(
     assert read_bank_files(tmp_path / "m" / "skills") == before
     assert memory.skills.names == names
     assert len(memory.skill_versions()) == 1
+
+
+def answer_well(memory: MemSkillMemory) -> None:
+    for fact in FACTS:
+        episode = memory.remember(f"remember {fact}", user_id="u").episode_id
+        question = f"What does {fact.split()[0]} do?"
+        memory.feedback(episode, 1.0, question=question, expected=fact)
+
+
+def test_skills_that_spoil_what_was_answered_well_stay_out_of_use(
+    memory: MemSkillMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer_well(memory)
+    fail(memory)
+    asked = []
+
+    def scored(question: HeldOutQuestion, answer: str) -> float:
+        asked.append(question.question)
+        return float(len(asked) <= len(FACTS))
+
+    monkeypatch.setattr("langgraph_memskill.evolution.gate._best_f1", scored)
+    result = memory.evolve(RuleDesigner(), settings=SETTINGS, gate=FEW)
+    assert asked == ["What does Dora do?", "What does Clara do?"] * 2
+    assert result.status is EvolutionStatus.REJECTED
+    assert result.gate is not None
+    assert (result.gate.verdict, result.gate.num_questions) == ("worse", 2)
+
+
+def test_purging_a_user_takes_what_was_held_out_for_him_away(
+    memory: MemSkillMemory, tmp_path: Path
+) -> None:
+    answer_well(memory)
+    assert len(memory._held_out([])) == 2
+    memory.purge_user("u")
+    assert memory._held_out([]) == []
+    memory.close()
+    files = [file.read_bytes() for file in (tmp_path / "m" / "evolution").iterdir()]
+    assert not any(b"What does Clara do?" in content for content in files)
 
 
 def test_nothing_held_out_is_said(memory: MemSkillMemory) -> None:

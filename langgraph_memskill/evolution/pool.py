@@ -12,29 +12,35 @@ from typing import cast
 from pydantic import JsonValue, ValidationError
 
 from langgraph_memskill.errors import ConfigError, EvolutionError
+from langgraph_memskill.evolution.case_tables import (
+    SCHEMAS,
+    TABLES,
+    drop_case,
+    find_case,
+    put_answered,
+    read_cases,
+    rewrite_cases,
+)
 from langgraph_memskill.evolution.records import HardCase
 from langgraph_memskill.evolution.selection import importance
 from langgraph_memskill.state import dump, load
 
 WINDOW_EPOCHS = 100
 POOL_SIZE = 2000
-FORMAT_VERSION = 1
+ANSWERED_SIZE = 2000
+FORMAT_VERSION = 2
 
 _BUSY_MS = 60_000
 _MAX_TRAJECTORY_CHARS = 20_000
-_SCHEMA = (
-    "CREATE TABLE cases (seq INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, "
-    "epoch INTEGER NOT NULL, importance REAL NOT NULL, document TEXT NOT NULL)",
-    "CREATE TABLE notes (name TEXT PRIMARY KEY, value INTEGER NOT NULL)",
-)
 
 
 class HardCasePool:
     """One entry a query; a repeat raises its failure count and refreshes it.
 
     What is older than the window goes, and above the size limit what is least important. A query
-    that is answered later leaves the pool. Every change is one transaction, so a crash loses
-    nothing that was added, and several processes may use one file.
+    that is answered later leaves the pool; with its right answer it is kept beside the cases, so
+    that a gate can see whether new skills still serve it. Every change is one transaction, so a
+    crash loses nothing that was added, and several processes may use one file.
     """
 
     def __init__(
@@ -43,6 +49,7 @@ class HardCasePool:
         *,
         window_epochs: int = WINDOW_EPOCHS,
         size: int = POOL_SIZE,
+        answered_size: int = ANSWERED_SIZE,
     ) -> None:
         """Name a pool; its file is opened when it is first used.
 
@@ -50,15 +57,17 @@ class HardCasePool:
             path: The file, made by the first case; None keeps the cases in this process only.
             window_epochs: Inner epochs that a case stays without failing again; 0 is for ever.
             size: Cases at most; 0 is no limit.
+            answered_size: Answered questions at most, the latest ones; 0 is no limit.
 
         Raises:
             ConfigError: If a number is negative.
         """
-        for name, value in (("window_epochs", window_epochs), ("size", size)):
+        limits = {"window_epochs": window_epochs, "size": size, "answered_size": answered_size}
+        for name, value in limits.items():
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
                 raise ConfigError(f"{name}={value!r} must be a whole number of at least 0")
         self._path = None if path is None else Path(path)
-        self._window, self._size = window_epochs, size
+        self._window, self._size, self._answered_size = window_epochs, size, answered_size
         self._lock = RLock()
         self._connection: sqlite3.Connection | None = None
 
@@ -109,10 +118,38 @@ class HardCasePool:
         if self._is_missing:
             return 0
         with self._writing() as connection:
-            return sum(
-                connection.execute("DELETE FROM cases WHERE key = ?", (key,)).rowcount
-                for key in keys
-            )
+            return sum(drop_case(connection, "cases", key) for key in keys)
+
+    def answer(self, case: HardCase) -> None:
+        """Take a question that was answered well: it is no hard case any more.
+
+        Args:
+            case: If its right answer is given, or known from its failure, the question is kept.
+
+        Raises:
+            ConfigError: If it has neither an id nor a question.
+            EvolutionError: If the file cannot be written.
+        """
+        if not case.key:
+            raise ConfigError("an answered question needs its text")
+        if self._is_missing and case.expected is None:
+            return
+        with self._writing() as connection:
+            expected = case.expected
+            for table in TABLES:
+                known = find_case(connection, table, case.key)
+                if expected is None and known is not None:
+                    expected = known.expected
+            drop_case(connection, "cases", case.key)
+            if expected is not None:
+                put_answered(connection, replace(case, expected=expected), self._answered_size)
+
+    def answered(self) -> list[HardCase]:
+        """Questions with right answers that were answered well, without memories, oldest first."""
+        if self._is_missing:
+            return []
+        with self._reading() as connection:
+            return read_cases(connection, "answered")
 
     def move_on(self, epoch: int) -> None:
         """Say that an epoch has come; cases that are older than the window then go.
@@ -129,8 +166,7 @@ class HardCasePool:
         if self._is_missing:
             return []
         with self._reading() as connection:
-            rows = connection.execute("SELECT document FROM cases ORDER BY seq").fetchall()
-        return [_case(row["document"]) for row in rows]
+            return read_cases(connection, "cases")
 
     def __len__(self) -> int:
         if self._is_missing:
@@ -139,7 +175,9 @@ class HardCasePool:
             return int(connection.execute("SELECT count(*) FROM cases").fetchone()[0])
 
     def rewrite(self, change: Callable[[HardCase], HardCase | None]) -> int:
-        """Change cases, or remove them; the file is rewritten, so that no old text stays in it.
+        """Change cases and answered questions, or remove them.
+
+        The file is rewritten, so that no old text stays in it.
 
         Args:
             change: Gives what a case becomes, itself if it stays as it is; None removes it.
@@ -151,32 +189,25 @@ class HardCasePool:
             return 0
         num_changed = 0
         with self._writing() as connection:
-            for row in connection.execute("SELECT seq, document FROM cases").fetchall():
-                case = _case(row["document"])
-                changed = change(case)
-                if changed == case:
-                    continue
-                num_changed += 1
-                if changed is None:
-                    connection.execute("DELETE FROM cases WHERE seq = ?", (row["seq"],))
-                else:
-                    document = json.dumps(dump(changed))
-                    connection.execute(
-                        "UPDATE cases SET document = ? WHERE seq = ?", (document, row["seq"])
-                    )
+            for table in TABLES:
+                num_changed += rewrite_cases(connection, table, change)
         if num_changed:
             with self._reading() as connection:
                 connection.execute("VACUUM")
         return num_changed
 
     def clear(self) -> None:
-        """Remove all cases; the epoch stays."""
+        """Remove all cases and answered questions; the epoch stays."""
         self.rewrite(lambda case: None)
 
     def to_json(self) -> dict[str, JsonValue]:
-        """The cases and the epoch as plain JSON values, for a checkpoint."""
+        """The cases, answered questions and the epoch as plain JSON values, for a checkpoint."""
         with self._lock:
-            return {"epoch": self.epoch, "cases": [dump(case) for case in self.cases()]}
+            return {
+                "epoch": self.epoch,
+                "cases": [dump(case) for case in self.cases()],
+                "answered": [dump(case) for case in self.answered()],
+            }
 
     def restore(self, content: Mapping[str, JsonValue]) -> None:
         """Replace everything by what `to_json` gave.
@@ -185,17 +216,20 @@ class HardCasePool:
             EvolutionError: If the values are not such; nothing is changed then.
         """
         try:
-            documents = cast(list[dict[str, JsonValue]], content["cases"])
-            cases = [load(HardCase, document) for document in documents]
+            cases = _loaded(content["cases"])
+            questions = _loaded(content.get("answered", []))
             epoch = int(cast(int, content["epoch"]))
         except (KeyError, TypeError, ValueError) as error:
             raise EvolutionError(f"this is no saved pool of hard cases: {error}") from error
         with self._writing() as connection:
             connection.execute("DELETE FROM cases")
+            connection.execute("DELETE FROM answered")
             connection.execute("DELETE FROM notes")
             _note_epoch(connection, epoch)
             for case in cases:
                 self._put(connection, case)
+            for question in questions:
+                put_answered(connection, question, self._answered_size)
             self._prune(connection)
 
     def close(self) -> None:
@@ -206,13 +240,10 @@ class HardCasePool:
                 self._connection = None
 
     def _put(self, connection: sqlite3.Connection, case: HardCase) -> HardCase:
-        found = connection.execute(
-            "SELECT document FROM cases WHERE key = ?", (case.key,)
-        ).fetchone()
+        known = find_case(connection, "cases", case.key)
         failures = max(1, case.fail_count)
         kept = replace(case, fail_count=failures, trajectory=_shortened(case.trajectory))
-        if found is not None:
-            known = _case(found["document"])
+        if known is not None:
             newest = kept if case.epoch >= known.epoch else known
             kept = replace(
                 newest,
@@ -221,6 +252,10 @@ class HardCasePool:
                 expected=newest.expected if newest.expected is not None else known.expected,
                 fail_count=known.fail_count + 1,
             )
+        elif case.expected is None:
+            served = find_case(connection, "answered", case.key)
+            kept = replace(kept, expected=served.expected if served else None)
+        drop_case(connection, "answered", case.key)
         connection.execute(
             "INSERT INTO cases (key, epoch, importance, document) VALUES (?, ?, ?, ?) "
             "ON CONFLICT (key) DO UPDATE SET epoch = excluded.epoch, "
@@ -267,8 +302,9 @@ class HardCasePool:
                     f"{FORMAT_VERSION}: upgrade langgraph-memskill"
                 )
             if version < FORMAT_VERSION:
-                for statement in _SCHEMA:
-                    connection.execute(statement)
+                for statements in SCHEMAS[version:]:
+                    for statement in statements:
+                        connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
 
     @property
@@ -339,8 +375,8 @@ def _note_epoch(connection: sqlite3.Connection, epoch: int) -> None:
     )
 
 
-def _case(document: str) -> HardCase:
-    return load(HardCase, json.loads(document))
+def _loaded(documents: JsonValue) -> list[HardCase]:
+    return [load(HardCase, found) for found in cast(list[dict[str, JsonValue]], documents)]
 
 
 def _shortened(trajectory: str | None) -> str | None:

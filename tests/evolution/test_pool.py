@@ -141,6 +141,58 @@ def test_a_removed_text_is_gone_from_the_file(pool: HardCasePool, file: Path) ->
     assert HardCasePool(file).cases()[0].memories == ()
 
 
+def test_an_answered_question_is_kept_with_its_answer(pool: HardCasePool) -> None:
+    pool.add(CASE)
+    pool.answer(replace(CASE, expected=None, score=1.0))
+    assert pool.cases() == []
+    assert [(kept.question, kept.expected) for kept in pool.answered()] == [
+        ("Where is the key?", "here")
+    ]
+
+
+def test_a_question_without_a_known_answer_is_not_kept(pool: HardCasePool, file: Path) -> None:
+    pool.answer(replace(CASE, expected=None))
+    assert pool.answered() == []
+    assert not file.exists()
+
+
+def test_an_answered_question_that_fails_again_is_a_case(pool: HardCasePool) -> None:
+    pool.answer(CASE)
+    pool.add(replace(CASE, expected=None))
+    assert [case.expected for case in pool.cases()] == ["here"]
+    assert pool.answered() == []
+
+
+def test_only_the_latest_answered_questions_are_kept() -> None:
+    pool = HardCasePool(answered_size=2)
+    for name in ("a", "b", "a", "c"):
+        pool.answer(replace(CASE, id=name))
+    assert [kept.id for kept in pool.answered()] == ["a", "c"]
+
+
+def test_answered_questions_are_rewritten_and_saved_too(pool: HardCasePool, file: Path) -> None:
+    other = HardCasePool()
+    pool.answer(replace(CASE, question="Where is the xylophone?"))
+    other.restore(pool.to_json())
+    assert other.answered() == pool.answered() != []
+    assert pool.rewrite(lambda case: None) == 1
+    pool.close()
+    assert not any(b"xylophone" in path.read_bytes() for path in file.parent.iterdir())
+
+
+def test_a_file_of_the_first_format_is_brought_up_to_date(pool: HardCasePool, file: Path) -> None:
+    pool.add(CASE)
+    pool.close()
+    with sqlite3.connect(file) as connection:
+        connection.execute("DROP TABLE answered")
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    reopened = HardCasePool(file)
+    assert [case.id for case in reopened.cases()] == ["q"]
+    assert reopened.answered() == []
+    reopened.close()
+
+
 def test_a_newer_file_is_not_touched(pool: HardCasePool, file: Path) -> None:
     pool.add(CASE)
     pool.close()
