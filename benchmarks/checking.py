@@ -7,7 +7,7 @@ problem says where it is and what to do.
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -336,10 +336,23 @@ def _locomo_problems(record: Record, where: str) -> Iterator[DataProblem]:
             message = str(error).replace(f"{where}, question 0", place)
             yield _error(DataError(message), place, "mend the question, or take it out")
             continue
+        if isinstance(item, dict) and (problem := _category_problem(item.get("category"))):
+            yield replace(problem, where=place)
         if question.category != locomo.ADVERSARIAL:
             yield from _answers(question, place)
         if turn_ids:
             yield from _missing_evidence(question.evidence, turn_ids, place)
+
+
+def _category_problem(category: object) -> DataProblem | None:
+    """What is wrong with a category that is read as another one without a word."""
+    if type(category) is int and category in locomo.CATEGORIES:
+        return None
+    if isinstance(category, str) and category.isdecimal() and int(category) in locomo.CATEGORIES:
+        return None
+    known = ", ".join(map(str, sorted(locomo.CATEGORIES)))
+    what = f"the category is {category!r}; it is read as multi-hop or cut to a whole number"
+    return DataProblem(where="", what=what, advice=f"make it one of {known}")
 
 
 def _longmemeval_problems(record: Record, where: str) -> Iterator[DataProblem]:

@@ -27,6 +27,9 @@ from langgraph_memskill.state import Document, MemSkillContext, dump_all, load
 PERMISSION = "memskill:evolve"
 """What the server's authentication has to permit a user who may change the skills."""
 
+DECIDED = "decided"
+"""The status if somebody else, such as `memskill evolve --resume`, took the decision."""
+
 
 class SkillEvolutionState(TypedDict, total=False):
     """State of the graph; `approve` is its input."""
@@ -35,7 +38,7 @@ class SkillEvolutionState(TypedDict, total=False):
     """Whether to interrupt the run for a person's decision about each change."""
     evolution_id: str
     status: str
-    """The `EvolutionStatus`."""
+    """The `EvolutionStatus`, or `DECIDED`."""
     reason: str
     changes: list[Document]
     """The `SkillChange`s, made or to be decided about."""
@@ -69,6 +72,11 @@ def build_server_evolution(
         state: SkillEvolutionState, runtime: Runtime[MemSkillContext]
     ) -> SkillEvolutionState:
         _check_permission(runtime)
+        if left := await memory.apending_evolutions():
+            # Only one at a time: what somebody else began comes first.
+            if left[0].is_waiting:
+                return _told(left[0].result)
+            return _told(await memory.aresume_evolution(left[0].id, model=designer))
         return _told(await memory.aevolve(designer, approve=state.get("approve", False)))
 
     async def decide(
@@ -80,15 +88,18 @@ def build_server_evolution(
             asked = {"changes": state["changes"], "reason": state["reason"], "problem": problem}
             decided = interrupt(asked)
             try:
-                decision = _decision(decided)
-                result = await memory.aresume_evolution(
-                    state["evolution_id"], decision, model=designer
-                )
+                return await settle(state["evolution_id"], decided)
             except EvolutionError as error:
                 # Nothing is changed yet, and a run that fails could not be asked again.
                 problem = str(error)
-            else:
-                return _told(result)
+
+    async def settle(evolution_id: str, decided: object) -> SkillEvolutionState:
+        left = {pending.id: pending for pending in await memory.apending_evolutions()}
+        if evolution_id not in left:
+            return {"status": DECIDED, "reason": "the changes were decided about elsewhere"}
+        # A run that failed behind the decision (the gate's model was down) has it already.
+        decision = _decision(decided) if left[evolution_id].is_waiting else None
+        return _told(await memory.aresume_evolution(evolution_id, decision, model=designer))
 
     builder = StateGraph(SkillEvolutionState, context_schema=MemSkillContext)
     builder.add_node("evolve", evolve)

@@ -8,7 +8,8 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
-from langgraph_memskill.errors import ConfigError, NamespaceError
+from langgraph_memskill.errors import ConfigError, ModelCallError, NamespaceError
+from langgraph_memskill.evolution.gate import HeldOutGate
 from langgraph_memskill.memory import MemSkillMemory
 from langgraph_memskill.server_evolution import PERMISSION, build_server_evolution
 from langgraph_memskill.testing.designer import RuleDesigner
@@ -99,3 +100,30 @@ async def test_a_model_that_is_no_designer_is_refused(memory: Any) -> None:
     graph: Any = build_server_evolution(memory, "extractive", checkpointer=InMemorySaver())
     with pytest.raises(ConfigError, match="cannot design skills"):
         await graph.ainvoke({}, THREAD)
+
+
+async def test_a_second_run_takes_up_what_waits(graph: Any, memory: Any) -> None:
+    waiting = await graph.ainvoke({"approve": True}, THREAD)
+    other = {"configurable": {"thread_id": "other"}}
+    again = await graph.ainvoke({"approve": True}, other)
+    assert again["evolution_id"] == waiting["evolution_id"]
+    refused = list(range(1, len(again["changes"]) + 1))
+    assert (await graph.ainvoke(Command(resume={"refuse": refused}), other))["status"] == "rejected"
+    late = await graph.ainvoke(Command(resume={"accept": refused}), THREAD)
+    assert late["status"] == "decided"
+
+
+async def test_a_run_that_failed_behind_the_decision_goes_on(
+    graph: Any, memory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = await graph.ainvoke({"approve": True}, THREAD)
+    accepted = list(range(1, len(waiting["changes"]) + 1))
+
+    def down(*args: Any) -> str | None:
+        raise ModelCallError("the gate's model is down")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(HeldOutGate, "__call__", down)
+        with pytest.raises(ModelCallError):
+            await graph.ainvoke(Command(resume={"accept": accepted}), THREAD)
+    assert (await graph.ainvoke(None, THREAD))["status"] == "applied"

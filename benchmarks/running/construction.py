@@ -40,6 +40,8 @@ class Executor:
     model: BaseChatModel
     model_name: str
     """Name in provenance, and in the content key."""
+    model_spec: str = ""
+    """How it was named, without credentials: two servers may serve models of one name."""
     encoder: TextEncoder
     bank: SkillBank
     settings: Settings
@@ -87,6 +89,7 @@ class MemSkillSystem(System):
                 material.content_key,
                 self.settings,
                 executor.model_name,
+                executor.model_spec,
                 executor.encoder.name,
                 _prompts(),
                 repr(executor.settings),

@@ -63,17 +63,25 @@ class Journal:
                 "folder with --out"
             ) from error
         try:
-            self._cut_half_line()
-            with self._path.open("a", encoding="utf-8") as file:
-                self._file = file
-                if file.tell() == 0:
+            with self._opened() as self._file:
+                if self._file.tell() == 0:
                     self._write({"run": self._run_id})
                 yield
-        except OSError as error:
-            raise DataError(f"{self._path} cannot be written: {error}") from error
         finally:
             self._file = None
             lock.release()
+
+    def _opened(self) -> IO[str]:
+        with self._readable_errors():
+            self._cut_half_line()
+            return self._path.open("a", encoding="utf-8")
+
+    @contextmanager
+    def _readable_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DataError(f"{self._path} cannot be written: {error}") from error
 
     def add(self, row: str, item: ItemLog) -> None:
         """Note an item that was played."""
@@ -87,8 +95,9 @@ class Journal:
 
     def _write(self, document: dict[str, Any]) -> None:
         if self._file is not None:
-            self._file.write(json.dumps(document, ensure_ascii=True) + "\n")
-            self._file.flush()
+            with self._readable_errors():
+                self._file.write(json.dumps(document, ensure_ascii=True) + "\n")
+                self._file.flush()
 
     def _lines(self) -> list[str]:
         try:

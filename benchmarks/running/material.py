@@ -70,7 +70,12 @@ def load_data(task: Task, file: Path, settings: RunSettings) -> RunData:
     if mode not in task.modes:
         known = ", ".join(task.modes)
         raise ConfigError(f"the spans of {task.name} cannot be cut by {mode!r}; take {known}")
-    split = settings.split or task.default_split
+    split = settings.split or ("test" if settings.split_file else task.default_split)
+    if split == "all" and settings.split_file is not None:
+        raise ConfigError(
+            f"the split {split!r} has no use for {settings.split_file}: take train, val or test, "
+            "or leave the split file out"
+        )
     samples = _chosen(task, task.load(file), split, settings, file)
     materials = tuple(
         material
@@ -124,8 +129,13 @@ def _material(task: Task, sample: Sample, mode: SpanMode, settings: RunSettings)
         chunks=_numbered(
             [replace(chunk, text=task.chunk_text(chunk.text)) for chunk in chunks], "chunk-"
         ),
-        questions=task.questions(sample),
+        questions=tuple(map(_with_real_answers, task.questions(sample))),
     )
+
+
+def _with_real_answers(question: Question) -> Question:
+    """Without blank gold answers, which nothing could match: the question is then unscored."""
+    return replace(question, answers=tuple(a for a in question.answers if a.strip()))
 
 
 def _numbered(spans: Sequence[Span], prefix: str) -> tuple[Span, ...]:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,12 @@ from langgraph_memskill.extractive.model import ExtractiveChatModel
 from langgraph_memskill.graphs.benchmark import build_benchmark_graph
 from langgraph_memskill.judging import Judge
 from langgraph_memskill.models import model_name
+from langgraph_memskill.prompts import answer_messages
 from langgraph_memskill.records import Span
 
+_UNITS_PER_SLOT = 2
+"""Units in play for each call that may be in flight: enough to keep all busy, few enough that not
+all memories are held at once."""
 _NOT_IN_RESULTS = frozenset({"concurrency", "max_failures", "rebuild", "rows"})
 """Settings that no result depends on; the rows are in the log themselves."""
 
@@ -112,6 +117,7 @@ class BenchmarkRun:
         self.executor = Executor(
             model=models.executor.model,
             model_name=models.executor.name,
+            model_spec=without_credentials(models.executor.spec),
             encoder=models.encoder,
             bank=self.bank,
             settings=construction_settings(settings),
@@ -126,6 +132,7 @@ class BenchmarkRun:
         if prices is not None:
             judge = () if self.names.judge is None else (self.names.judge,)
             prices.check(self.names.executor, self.names.reader, *judge)
+        self._environment = environment()
         self.id = self._id()
 
     @property
@@ -160,9 +167,11 @@ class BenchmarkRun:
             parts = self._parts(journal, BuildCache(cache), Tally(self.num_steps, on_progress))
             units = [UnitPlay(s, m, parts) for s in self.systems for m in self.data.materials]
             try:
-                await self._embed_ahead()
+                if self._is_open(journal):
+                    await self._embed_ahead()
                 graph = build_benchmark_graph(units, attempts=self.settings.attempts)
-                await graph.ainvoke({"units": len(units)})
+                most = _UNITS_PER_SLOT * self.settings.concurrency
+                await graph.ainvoke({"units": len(units)}, {"max_concurrency": most})
             finally:
                 journal.add_seconds(time.perf_counter() - begun)
             times = TimesLog(
@@ -211,6 +220,16 @@ class BenchmarkRun:
             totals={"questions": self.data.num_questions, "spans": spans},
         )
 
+    def _is_open(self, journal: Journal) -> bool:
+        """Whether any question is still to be asked."""
+        items = (
+            journal.items.get((system.name, question.id))
+            for system in self.systems
+            for material in self.data.materials
+            for question in material.questions
+        )
+        return any(item is None or item.error is not None for item in items)
+
     async def _embed_ahead(self) -> None:
         """Embed in large batches what will be asked for piece by piece."""
         materials = self.data.materials
@@ -235,6 +254,9 @@ class BenchmarkRun:
                 [model.model_dump(mode="json") for model in self._model_logs()],
                 [scorer.name for scorer in self.scorers],
                 self._settings_log(),
+                version("langgraph-memskill"),
+                self._environment.git_revision,
+                _answer_prompt(self.task),
             ]
         )
 
@@ -269,7 +291,7 @@ class BenchmarkRun:
             id=self.id,
             data=self.data.log,
             models=self._model_logs(),
-            environment=environment(),
+            environment=self._environment,
             settings=self._settings_log(),
             seeds={"seed": seed},
             prices=None if self._prices is None else self._prices.to_json(),
@@ -293,6 +315,11 @@ class BenchmarkRun:
             builds=tuple(unit.log for unit in own if unit.log is not None),
             items=tuple(items),
         )
+
+
+def _answer_prompt(task: Task) -> list[str]:
+    style = task.prompts.style
+    return [str(message.text) for message in answer_messages("", (), style=style)]
 
 
 def _plain(value: Any) -> Any:

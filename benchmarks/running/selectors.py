@@ -38,11 +38,11 @@ class ChanceBySpan:
     """
 
     name = "random"
-    version = ""
 
     def __init__(self, seed: int = 0) -> None:
         """Draw with this seed."""
         self._seed = seed
+        self.version = f"seed-{seed}"
 
     def select(
         self, requests: Sequence[SelectionRequest], bank: SkillBank, k: int

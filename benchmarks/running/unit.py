@@ -20,6 +20,7 @@ from langgraph_memskill.benchmarks.running.systems import Recall, System
 from langgraph_memskill.benchmarks.samples import Question
 from langgraph_memskill.benchmarks.task import Answered, Found, Score, Scorer, Task
 from langgraph_memskill.errors import (
+    BenchmarkError,
     CheckpointError,
     ConfigError,
     DataError,
@@ -33,8 +34,14 @@ from langgraph_memskill.writing.usage import usage_of
 
 logger = logging.getLogger(__name__)
 
-_SET_UP_WRONG = (ConfigError, MissingDependencyError, CheckpointError, DataError)
-"""What no other sample could do better."""
+_ENDS_THE_RUN = (
+    BenchmarkError,
+    CheckpointError,
+    ConfigError,
+    DataError,
+    MissingDependencyError,
+)
+"""What no other sample could do better, and too many failures."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,7 +85,6 @@ class UnitPlay:
         self._shelf: Shelf | None = None
         self._evidence: dict[str, tuple[str, ...]] = {}
         self._error: str | None = None
-        self._seconds = 0.0
 
     async def build(self) -> list[int]:
         """Make the memories; gives the positions of the questions that are still open."""
@@ -93,7 +99,7 @@ class UnitPlay:
                 if wanted:
                     await shelf.prepare()
             self._shelf = shelf
-        except _SET_UP_WRONG:
+        except _ENDS_THE_RUN:
             raise
         except Exception as error:
             logger.warning("no memories of %s for %s", self.material.sample.id, self.system.name)
@@ -110,7 +116,7 @@ class UnitPlay:
         async with self._parts.slots:
             try:
                 item = await self._answered(question, attempt)
-            except _SET_UP_WRONG:
+            except _ENDS_THE_RUN:
                 raise
             except Exception as error:
                 self._parts.tally.spend(Usage(calls=1), None)
@@ -154,6 +160,7 @@ class UnitPlay:
             if start.is_complete:
                 self._parts.reused += 1
                 self._step(start.num_spans)
+                self._check_spans(start)
                 return start
             build = await self.system.build(self.material, start, self._step, self._keep)
             self._parts.made.add(key)
@@ -165,9 +172,18 @@ class UnitPlay:
         if self._parts.rebuild and fresh.key not in self._parts.made:
             return fresh
         found = self._parts.cache.load(fresh.key)
-        if found is None or (found.failed and found.run != fresh.run):
+        if found is None or (found.failed and not self._goes_on(found, fresh)):
             return fresh
         return replace(found, run=fresh.run)
+
+    def _goes_on(self, found: Build, fresh: Build) -> bool:
+        """Whether memories that lack some spans are gone on with, instead of read once more."""
+        if found.key in self._parts.made:
+            return True
+        answered = [self._parts.journal.items.get(self._key(q)) for q in self.material.questions]
+        # What was answered from them must stay what the log shows.
+        is_used = any(item is not None and item.error is None for item in answered)
+        return found.run == fresh.run and (is_used or not found.is_complete)
 
     def _keep(self, build: Build) -> None:
         self._parts.cache.save(build)

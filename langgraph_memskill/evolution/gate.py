@@ -1,5 +1,6 @@
 """The gate: a new bank must not serve held-out questions worse than the one that it replaces."""
 
+import math
 from collections.abc import Callable, Sequence
 from contextvars import Context
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ from langgraph_memskill.token_overlap import token_f1
 
 _NAMESPACE = ("gate",)
 _MANY_EPISODES = 5
+_ROUNDING = 1e-9
 
 AnswerScorer = Callable[[HeldOutQuestion, str], float]
 """Scores an answer, in [0, 1]."""
@@ -183,7 +185,8 @@ def _judged(
     ]
     low, high = paired_interval(differences, settings)
     before, after = _mean(old), _mean(new)
-    is_worse = after - before < -settings.margin or high < 0
+    # Equal scores in another order must not differ by a rounding error.
+    is_worse = after - before < -settings.margin - _ROUNDING or high < -_ROUNDING
     verdict = GateVerdict.WORSE if is_worse else GateVerdict.NOT_WORSE
     count = sum(map(len, differences))
     reason = (
@@ -207,7 +210,7 @@ def _judged(
 
 def _mean(scores: Sequence[Sequence[float]]) -> float:
     flat = [score for group in scores for score in group]
-    return sum(flat) / len(flat)
+    return math.fsum(flat) / len(flat)
 
 
 def _scores(bank: SkillBank, episode: HeldOutEpisode, parts: GateParts) -> list[float]:

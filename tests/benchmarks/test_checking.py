@@ -139,6 +139,8 @@ def test_duplicate_turn_ids(locomo_records, write_json):
     ("fields", "what"),
     [
         ({"category": 7}, "the category 7 is unknown; expected 1 to 5"),
+        ({"category": 4.7}, "the category is 4.7"),
+        ({"category": "foo"}, "the category is 'foo'"),
         ({"answer": ""}, "the gold answer is empty"),
         ({"answer": "  "}, "the gold answer is empty"),
         ({"answer": None}, "'answer' is null"),

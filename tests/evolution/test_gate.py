@@ -2,7 +2,7 @@ import pytest
 
 from langgraph_memskill.controller.selectors import SimilaritySelector
 from langgraph_memskill.errors import ConfigError, ModelCallError
-from langgraph_memskill.evolution.gate import GateParts, paired_interval, try_banks
+from langgraph_memskill.evolution.gate import GateParts, _judged, paired_interval, try_banks
 from langgraph_memskill.evolution.gate_records import GateSettings
 from langgraph_memskill.evolution.held_out import HeldOutEpisode, HeldOutQuestion, HeldOutSpan
 from langgraph_memskill.settings import METHOD
@@ -139,3 +139,11 @@ def test_numbers_out_of_range():
         GateSettings(confidence=0.0)
     with pytest.raises(ConfigError, match="margin"):
         GateSettings(margin=-0.1)
+
+
+def test_equal_scores_in_another_order_are_not_worse():
+    scores = [0.1, 0.7, 0.2, 0.3, 0.31, 0.9, 0.05]
+    for shift in range(1, len(scores)):
+        outcome = _judged([scores], [scores[shift:] + scores[:shift]], GateSettings())
+        assert outcome.before == outcome.after
+        assert outcome.verdict == "not_worse"

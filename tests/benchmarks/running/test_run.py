@@ -10,6 +10,7 @@ import pytest
 
 from langgraph_memskill.benchmarks.run_log import read_run_log, without_times
 from langgraph_memskill.benchmarks.running.prices import Price, PriceTable
+from langgraph_memskill.benchmarks.running.run import BenchmarkRun
 from langgraph_memskill.errors import BenchmarkError, ConfigError, ModelCallError
 from tests.benchmarks.running.worlds import PLACES, Flaky, data_file, make_run
 from tests.conftest import ReadingModel
@@ -102,6 +103,13 @@ def test_only_what_changed_is_built_again(tmp_path, file):
     assert log.times.reused_builds == 1
 
 
+def test_another_seed_draws_other_skills(tmp_path, file):
+    run = make_run(file, ReadingModel(), rows=("random",), seed=0)
+    played(tmp_path, run, "first")
+    other = make_run(file, ReadingModel(), rows=("random",), seed=1)
+    assert played(tmp_path, other, "second").times.reused_builds == 0
+
+
 @pytest.mark.parametrize("change", [{"skills_per_span": 3}, {"span_workers": 2}, {"product": True}])
 def test_other_settings_build_other_memories(tmp_path, file, change):
     played(tmp_path, make_run(file, ReadingModel(), rows=("similarity",)), "first")
@@ -189,8 +197,39 @@ def test_spans_that_fail_count_too(tmp_path, file):
     run = make_run(
         file, ReadingModel(reply="Certainly!"), reader=reader, rows=("similarity",), attempts=1
     )
-    with pytest.raises(BenchmarkError, match="spans of the row 'similarity' have failed"):
+    with pytest.raises(BenchmarkError, match=r"^\d+ of \d+ spans of the row 'similarity' have"):
         played(tmp_path, run)
+
+
+class Moody(ReadingModel):
+    """Cannot be reached for spans about Rome, as long as it is in that mood."""
+
+    is_down: bool
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        if self.is_down and any("remember Ann saw Rome" in str(m.text) for m in messages):
+            raise ConnectionError("the endpoint is down")
+        return super()._generate(messages, stop, run_manager, **kwargs)
+
+
+def test_spans_that_failed_in_a_broken_off_run_are_read_again(tmp_path, file):
+    settings = {"rows": ("similarity",), "attempts": 1, "max_failures": 0.05}
+    for _ in range(2):
+        run = make_run(file, Moody(is_down=True), reader=ReadingModel(), **settings)
+        with pytest.raises(BenchmarkError, match="spans"):
+            played(tmp_path, run)
+    log = played(tmp_path, make_run(file, Moody(is_down=False), reader=ReadingModel(), **settings))
+    assert sum(build.failed_spans for build in row(log, "similarity").builds) == 0
+    assert overall(log, "similarity").metrics["f1"].mean == 1.0
+
+
+def test_a_server_that_is_down_is_not_called_an_unwritable_file(tmp_path, file, monkeypatch):
+    async def refused(self):
+        raise ConnectionRefusedError("the model's server is down")
+
+    monkeypatch.setattr(BenchmarkRun, "_embed_ahead", refused)
+    with pytest.raises(ConnectionRefusedError, match="server is down"):
+        played(tmp_path, make_run(file, ReadingModel()))
 
 
 def test_empty_answers_score_nothing_and_are_no_failures(tmp_path, file):
