@@ -50,9 +50,7 @@ class SkillBank:
             ConfigError: The capacity is not from 1 to 1000000, or `protected` is a text.
         """
         if type(capacity) is not int or not 1 <= capacity <= MAX_CAPACITY:
-            raise ConfigError(
-                f"capacity must be a whole number from 1 to {MAX_CAPACITY}, not {capacity!r}"
-            )
+            raise ConfigError(f"capacity must be a number from 1 to {MAX_CAPACITY}: {capacity!r}")
         if isinstance(protected, str):
             raise ConfigError(f"protected must be a list of names, not the text {protected!r}")
         self._capacity = capacity

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -248,11 +249,16 @@ def _manifest(
 def _read_manifest(folder: Path) -> SkillManifest | None:
     path = folder / MANIFEST_FILE
     try:
-        if path.stat().st_size > _MAX_MANIFEST_BYTES:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+            raise SkillError(f"{path} is no regular file: remove it, or export the skills again")
+        if status.st_size > _MAX_MANIFEST_BYTES:
             raise SkillError(f"{path} is larger than {_MAX_MANIFEST_BYTES} bytes")
         document: Any = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
+    except SkillError:
+        raise
     except (OSError, ValueError, RecursionError) as error:
         raise SkillError(f"{path} cannot be read as JSON: {show(str(error))}") from error
     found = document if isinstance(document, dict) else {}

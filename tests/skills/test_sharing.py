@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -232,6 +233,15 @@ def test_a_link_is_refused(exported: Path, tmp_path: Path, link: str) -> None:
     (exported / link).symlink_to(tmp_path / "outside")
     with pytest.raises(SkillError, match="is a link"):
         read_shared(exported)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+@pytest.mark.parametrize("unverified", [True, False])
+def test_a_manifest_that_is_a_pipe(exported: Path, unverified: bool) -> None:
+    (exported / "manifest.json").unlink()
+    os.mkfifo(exported / "manifest.json")
+    with pytest.raises(SkillError, match=r"manifest\.json is no regular file"):
+        read_shared(exported, unverified=unverified)
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
