@@ -9,7 +9,7 @@ from dataclasses import replace
 from langgraph.store.base import BaseStore
 
 from langgraph_memskill.errors import ConfigError, NamespaceError
-from langgraph_memskill.evolution.diagnosis import case_memories, diagnose
+from langgraph_memskill.evolution.diagnosis import case_memories, diagnose_all
 from langgraph_memskill.evolution.files import EvolutionFiles
 from langgraph_memskill.evolution.records import CaseOrigin, HardCase, Metric
 from langgraph_memskill.evolution.stored_evidence import StoredEvidence
@@ -147,13 +147,7 @@ class MemoryFeedback(ABC):
             cases = [case for case in cases if case.namespace == namespace]
         if not diagnosed:
             return cases
-        evidence = StoredEvidence(self._search, self._writer.log)
-        return [
-            case
-            if case.diagnosis is not None
-            else replace(case, diagnosis=diagnose(case, evidence))
-            for case in cases
-        ]
+        return diagnose_all(cases, StoredEvidence(self._search, self._writer.log))
 
     async def ahard_cases(
         self,

@@ -1,5 +1,6 @@
 """A memory learns from feedback: hard cases, evolution, approval, all in its folder."""
 
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from langgraph_memskill.evolution.records import (
 )
 from langgraph_memskill.evolution.settings import EvolutionSettings
 from langgraph_memskill.memory import MemSkillMemory
+from langgraph_memskill.records import Memory
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.testing.designer import RuleDesigner
 
@@ -130,6 +132,34 @@ def test_questions_about_episodes_that_wrote_nothing_stay_apart(open_memory: Ope
     assert [case.expected for case in memory.hard_cases()] == ["in the shed", "in the barn"]
     memory.purge_user("bob")
     assert [case.namespace for case in memory.hard_cases()] == [("memories", "ann")]
+
+
+class Held(list[Memory]):
+    """A list that can be weakly referenced."""
+
+
+def test_a_look_at_cases_holds_one_users_memories_at_a_time(
+    open_memory: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = open_memory()
+    for question in (QUESTION, "Where is the xylophone?"):
+        for user in ("ann", "bob"):
+            failed(memory, question, user=user)
+    read: list[tuple[str, ...]] = []
+    held: list[weakref.ref[Held]] = []
+    read_all = memory._search.read_all
+
+    def reading(namespace: tuple[str, ...]) -> Held:
+        assert not any(earlier() for earlier in held)
+        found = Held(read_all(namespace))
+        read.append(namespace)
+        held.append(weakref.ref(found))
+        return found
+
+    monkeypatch.setattr(memory._search, "read_all", reading)
+    cases = memory.hard_cases(diagnosed=True)
+    assert read == [("memories", "ann"), ("memories", "bob")]
+    assert [case.namespace[1] for case in cases] == ["ann", "bob", "ann", "bob"]
 
 
 def test_evolving_makes_a_version_that_the_open_memory_uses(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import Any, Protocol
 
@@ -54,6 +54,44 @@ class GivenMemories:
         return self.overwritten
 
 
+class _MemoryWords:
+    """Word stems of the memories of one namespace at a time: nothing of them outlives a walk."""
+
+    def __init__(self) -> None:
+        self._namespace: tuple[str, ...] | None = None
+        self._words: dict[str, frozenset[str]] = {}
+
+    def enter(self, namespace: tuple[str, ...]) -> None:
+        if namespace != self._namespace:
+            self._namespace = namespace
+            self._words.clear()
+
+    def of(self, memory: Memory) -> frozenset[str]:
+        dates = " ".join(source.time for source in memory.sources if source.time)
+        text = f"{memory.content} {dates}"
+        if text not in self._words:
+            self._words[text] = stems(text)
+        return self._words[text]
+
+
+def diagnose_all(cases: Sequence[HardCase], evidence: Evidence) -> list[HardCase]:
+    """Diagnose the cases that have no diagnosis; see `diagnose`.
+
+    They are walked by namespace, so that only one namespace's memories are at hand at a time.
+
+    Returns:
+        The cases in the order given.
+    """
+    found = list(cases)
+    words = _MemoryWords()
+    for index in sorted(range(len(found)), key=lambda index: found[index].namespace):
+        case = found[index]
+        if case.diagnosis is None:
+            words.enter(case.namespace)
+            found[index] = replace(case, diagnosis=_diagnose(case, evidence, words))
+    return found
+
+
 def diagnose(case: HardCase, evidence: Evidence) -> CaseDiagnosis:
     """Find out whether the needed fact was stored, and well, and found.
 
@@ -67,7 +105,11 @@ def diagnose(case: HardCase, evidence: Evidence) -> CaseDiagnosis:
     Returns:
         The cause, with what was looked at.
     """
-    look = _Look(case)
+    return _diagnose(case, evidence, _MemoryWords())
+
+
+def _diagnose(case: HardCase, evidence: Evidence, words: _MemoryWords) -> CaseDiagnosis:
+    look = _Look(case, words)
     if look.reason is not None:
         return CaseDiagnosis(cause=FailureCause.UNKNOWN, evidence=look.reason)
     present = evidence.present(case)
@@ -100,8 +142,9 @@ def diagnose(case: HardCase, evidence: Evidence) -> CaseDiagnosis:
 class _Look:
     """What a case asks for, as word stems."""
 
-    def __init__(self, case: HardCase) -> None:
+    def __init__(self, case: HardCase, words: _MemoryWords) -> None:
         self.case = case
+        self._words = words
         self.question_words = stems(case.question)
         answer = stems(case.expected or "")
         # Words that the question has, too, tell no answer from another, unless there are no others.
@@ -126,25 +169,19 @@ class _Look:
         )
 
     def holds(self, memory: Memory) -> bool:
-        words = self._words(memory)
+        words = self._words.of(memory)
         if _share(self.answer_words, words) < _ANSWER_SHARE:
             return False
         is_related = _share(self.question_words, words) >= _RELATED_SHARE
         return is_related or self.is_from_source(memory)
 
     def is_about(self, memory: Memory) -> bool:
-        return _share(self.question_words, self._words(memory)) > _MATTER_SHARE
+        return _share(self.question_words, self._words.of(memory)) > _MATTER_SHARE
 
     def was_shown(self, memory: Memory) -> bool:
         return memory.id in self._shown or memory.content in self._shown_texts
 
-    @staticmethod
-    def _words(memory: Memory) -> frozenset[str]:
-        dates = " ".join(source.time for source in memory.sources if source.time)
-        return stems(f"{memory.content} {dates}")
 
-
-@lru_cache(maxsize=50_000)
 def stems(text: str) -> frozenset[str]:
     """The content words of a text as stems, so that "moved" is "move"."""
     words = re.findall(r"[^\W_]+", text.casefold())
@@ -158,6 +195,7 @@ def _stemmer() -> Any:
     return PorterStemmer()
 
 
+# Single words only: whole texts would outlive the purge of their user.
 @lru_cache(maxsize=50_000)
 def _stem(word: str) -> str:
     return str(_stemmer().stem(word))

@@ -1,12 +1,19 @@
 """What became of the needed fact, found out from memories, their sources and their past."""
 
+import weakref
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from langgraph_memskill.evolution.diagnosis import GivenMemories, case_memories, diagnose
+from langgraph_memskill.evolution.diagnosis import (
+    GivenMemories,
+    case_memories,
+    diagnose,
+    diagnose_all,
+    stems,
+)
 from langgraph_memskill.evolution.records import CaseOrigin, FailureCause, HardCase
 from langgraph_memskill.records import Memory, Source
 
@@ -39,6 +46,25 @@ TRIP = memory("Melanie flew to Sweden.", "D9:9")
 
 def cause(case: HardCase, *present: Memory, past: tuple[Memory, ...] = ()) -> FailureCause:
     return diagnose(case, GivenMemories(memories=present, overwritten=past)).cause
+
+
+class Text(str):
+    """A text that can be weakly referenced."""
+
+
+def test_words_are_remembered_and_texts_are_not() -> None:
+    text = Text("Caroline keeps a secret diary")
+    held = weakref.ref(text)
+    assert stems(text) == {"carolin", "keep", "secret", "diari"}
+    del text
+    assert held() is None
+
+
+def test_cases_are_diagnosed_in_the_order_given() -> None:
+    cases = [replace(CASE, id=name, namespace=(name,)) for name in "bab"]
+    found = diagnose_all(cases, GivenMemories(memories=[OTHER]))
+    assert [case.id for case in found] == ["b", "a", "b"]
+    assert {case.diagnosis.cause for case in found if case.diagnosis} == {FailureCause.NEVER_STORED}
 
 
 def test_never_stored() -> None:

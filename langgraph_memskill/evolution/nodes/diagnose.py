@@ -1,8 +1,6 @@
 """The diagnose node: looks at the memories of the chosen cases; the designer gets the evidence."""
 
-from dataclasses import replace
-
-from langgraph_memskill.evolution.diagnosis import Evidence, diagnose
+from langgraph_memskill.evolution.diagnosis import Evidence, diagnose_all
 from langgraph_memskill.evolution.nodes.base import EvolutionNode
 from langgraph_memskill.evolution.state import EvolutionState, chosen_of
 from langgraph_memskill.state import dump_all
@@ -19,10 +17,4 @@ class DiagnoseNode(EvolutionNode):
         """Diagnose."""
         if self._evidence is None:
             return {}
-        cases = [
-            case
-            if case.diagnosis is not None
-            else replace(case, diagnosis=diagnose(case, self._evidence))
-            for case in chosen_of(state)
-        ]
-        return {"chosen": dump_all(cases)}
+        return {"chosen": dump_all(diagnose_all(chosen_of(state), self._evidence))}
