@@ -27,6 +27,9 @@ from langgraph_memskill.stores.feedback import (
 from langgraph_memskill.stores.items import MemorySearch
 from langgraph_memskill.traces.rewards import RewardRecorder
 
+MAX_TEXT_CHARS = 4000
+"""Characters of a question, its right answer or the given one that feedback takes at most."""
+
 
 class MemoryFeedback(ABC):
     """The part of `StoredMemories` that takes rewards."""
@@ -69,8 +72,8 @@ class MemoryFeedback(ABC):
 
         Raises:
             ConfigError: If the id is blank, the reward is not finite, the question is blank, there
-                is an answer without a question, or nothing tells whose memories were asked.
-                Nothing is recorded then.
+                is an answer without a question, a text is longer than `MAX_TEXT_CHARS`, or nothing
+                tells whose memories were asked. Nothing is recorded then.
             EvolutionError: If the case cannot be kept.
         """
         feedback = make_feedback(episode_id, reward)
@@ -243,6 +246,16 @@ def _checked_question(question: str | None, expected: str | None, answer: str | 
         return None
     if not isinstance(question, str) or not question.strip():
         raise ConfigError(f"question={question!r} must be what was asked of the memories")
+    for name, text in (("question", question), ("expected", expected), ("answer", answer)):
+        if text is None:
+            continue
+        if not isinstance(text, str):
+            raise ConfigError(f"{name}={text!r} must be a text")
+        if len(text) > MAX_TEXT_CHARS:
+            raise ConfigError(
+                f"{name} has {len(text):,} characters; at most {MAX_TEXT_CHARS:,} are kept: "
+                "shorten it to what matters"
+            )
     return question.strip()
 
 

@@ -88,13 +88,21 @@ def test_feedback_without_a_question_makes_no_case(open_memory: Open) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"question": " "}, {"expected": "shed"}, {"answer": "no idea"}], ids=str
+    "wrong",
+    [
+        {"question": " "},
+        {"expected": "shed"},
+        {"answer": "no idea"},
+        {"question": "x" * 4001, "user_id": "u"},
+        {"question": "x", "expected": 3, "user_id": "u"},
+    ],
+    ids=["blank", "expected alone", "answer alone", "long", "no text"],
 )
 def test_a_useless_question_is_refused_and_nothing_recorded(
-    open_memory: Open, wrong: dict[str, str]
+    open_memory: Open, wrong: dict[str, Any]
 ) -> None:
     memory = open_memory()
-    with pytest.raises(ConfigError, match="question"):
+    with pytest.raises(ConfigError, match="question|expected=3"):
         memory.feedback("episode", 0.0, **wrong)
     assert memory.recorded_feedback() == []
 
@@ -105,6 +113,16 @@ def test_the_same_question_of_two_users_is_two_cases(open_memory: Open) -> None:
     failed(memory, user="u10")
     assert len(memory.hard_cases()) == 2
     assert [case.namespace for case in memory.hard_cases(user_id="u1")] == [("memories", "u1")]
+
+
+@pytest.mark.parametrize("name", ["question", "expected", "answer"])
+def test_texts_of_feedback_are_bounded(open_memory: Open, name: str) -> None:
+    memory = open_memory()
+    fitting = {"question": QUESTION, name: "x" * 4000}
+    memory.feedback("episode", 0.0, user_id="u", **fitting)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=f"{name} has 4,001 characters; at most 4,000"):
+        memory.feedback("episode", 0.0, user_id="u", **fitting | {name: "x" * 4001})  # type: ignore[arg-type]
+    assert [case.fail_count for case in memory.hard_cases()] == [1]
 
 
 def test_an_episode_that_wrote_nothing_needs_a_user(open_memory: Open) -> None:

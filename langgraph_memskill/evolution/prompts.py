@@ -33,6 +33,7 @@ TAGS = TagGuard(
 NONE = "None."
 
 _MEMORY_CHARS = 400
+_QUESTION_CHARS = 1000
 _ANSWER_CHARS = 1000
 _TRAJECTORY_CHARS = 6000
 
@@ -217,7 +218,7 @@ def _skill(skill: Skill) -> str:
 def _case(number: int, case: HardCase) -> str:
     head = attribute("number", str(number)) + attribute("kind", case.origin)
     head += attribute("score", f"{case.score:.2f}") + attribute("failures", str(case.fail_count))
-    rows = [f"<case{head}>", f"<asked>{_data(case.question)}</asked>"]
+    rows = [f"<case{head}>", f"<asked>{_data(_cut(case.question, _QUESTION_CHARS))}</asked>"]
     if case.expected is not None:
         rows.append(f"<expected>{_data(_cut(case.expected, _ANSWER_CHARS))}</expected>")
     rows.append(f"<answered>{_data(_cut(case.prediction, _ANSWER_CHARS))}</answered>")

@@ -55,6 +55,14 @@ ANALYSIS = Analysis(
 )
 
 
+@pytest.mark.parametrize("field", ["question", "expected", "prediction"])
+def test_overlong_texts_of_a_case_are_cut(field: str) -> None:
+    case = replace(CASE, **{field: "x" * 5000})
+    prompt = str(analysis_messages(SkillBank.seed(), [case])[1].content)
+    assert "x" * 1000 + " ..." in prompt
+    assert "x" * 1001 not in prompt
+
+
 def test_an_analysis_prompt_holds_skills_and_cases() -> None:
     bank = SkillBank.seed()
     request = read_designer(analysis_messages(bank, [CASE]))
