@@ -14,7 +14,7 @@ from langgraph_memskill.cli.options import (
     check_exists,
 )
 from langgraph_memskill.cli.screen import Screen, counted, one_line, printable
-from langgraph_memskill.errors import ConfigError
+from langgraph_memskill.errors import ConfigError, SkillError
 
 if TYPE_CHECKING:
     from langgraph_memskill.skills.comparing import BankDifference
@@ -35,7 +35,7 @@ def show_log(folder: FolderOption = DEFAULT_FOLDER, as_json: JsonOption = False)
 
     screen = Screen(as_json=as_json)
     versions = versions_in(folder)
-    versions.note_edits()
+    _note_edits(versions, screen)
     log, switches = versions.log(), versions.switches()
     current = switches[-1].version if switches else None
     screen.emit(
@@ -65,7 +65,7 @@ def show_diff(
 
     screen = Screen(as_json=as_json)
     versions = versions_in(folder)
-    versions.note_edits()
+    _note_edits(versions, screen)
     old, new = _chosen(versions, before, after)
     difference = compare_banks(versions.bank(old.id), versions.bank(new.id))
     screen.emit({"before": old.id, "after": new.id, **dump(difference)})
@@ -139,6 +139,14 @@ def difference_lines(difference: "BankDifference") -> list[Text]:
             Text(f"  {printable(line)}", style=_STYLES.get(line[:1], "")) for line in skill.diff
         ]
     return [*lines, *(Text(printable(told)) for told in difference.settings)]
+
+
+def _note_edits(versions: "SkillVersions", screen: Screen) -> None:
+    """Take edits by hand in; where a file is broken, what is recorded can be looked at anyway."""
+    try:
+        versions.note_edits()
+    except SkillError as error:
+        screen.note(f"the skills in use cannot be read, what follows is recorded: {error}")
 
 
 def _row(

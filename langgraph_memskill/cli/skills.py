@@ -16,6 +16,7 @@ from langgraph_memskill.cli.options import (
     check_exists,
 )
 from langgraph_memskill.cli.screen import Screen, counted, one_line, printable
+from langgraph_memskill.errors import SkillError
 
 if TYPE_CHECKING:
     from langgraph_memskill.records import Skill
@@ -110,8 +111,13 @@ def _skills(folder: Path) -> Path:
 def _load(folder: Path) -> "SkillBank":
     check_exists(folder)
     from langgraph_memskill.skills.bank import SkillBank
+    from langgraph_memskill.skills.version_files import telling_the_way_back
 
-    return SkillBank.load(_skills(folder))
+    try:
+        return SkillBank.load(_skills(folder))
+    except SkillError:
+        with telling_the_way_back(skill_versions.versions_in(folder).switches()):
+            raise
 
 
 def _card(skill: "Skill") -> RenderableType:

@@ -3,8 +3,8 @@
 import json
 import os
 import uuid
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,12 @@ from langgraph_memskill.skills.folder import (
     parse_bank_text,
     skill_files,
 )
-from langgraph_memskill.skills.version_records import BankFiles, SkillVersion, version_id
+from langgraph_memskill.skills.version_records import (
+    BankFiles,
+    SkillSwitch,
+    SkillVersion,
+    version_id,
+)
 from langgraph_memskill.state import dump, load
 
 FORMAT_VERSION = 1
@@ -78,6 +83,23 @@ def bank_of(files: BankFiles, place: str) -> SkillBank:
     listed = [skills.pop(name) for name in settings.order if name in skills]
     capacity = DEFAULT_CAPACITY if settings.capacity is None else settings.capacity
     return SkillBank([*listed, *skills.values()], capacity=capacity, protected=settings.protected)
+
+
+@contextmanager
+def telling_the_way_back(switches: Sequence[SkillSwitch]) -> Iterator[None]:
+    """Let the error about a broken file name the command that goes back to the last version.
+
+    Args:
+        switches: Of the bank; without any there is nothing to go back to.
+    """
+    try:
+        yield
+    except SkillError as error:
+        if not switches:
+            raise
+        raise SkillError(
+            f"{error}\nMend it, or go back to the last version with 'memskill skills rollback'"
+        ) from error
 
 
 def told_edits(former: BankFiles, present: BankFiles) -> str:

@@ -38,6 +38,7 @@ from langgraph_memskill.skills.version_files import (
     read_document,
     read_version,
     sweep_drafts,
+    telling_the_way_back,
     told_edits,
     write_durably,
     write_version,
@@ -260,7 +261,7 @@ class SkillVersions:
             present = self._switches().switches
             if version is not None:
                 wanted = self.get(version).id
-            elif broken:
+            elif broken and present:
                 wanted = present[-1].version
             else:
                 wanted = version_before(present)
@@ -289,12 +290,10 @@ class SkillVersions:
     def _switch(self, version: str, action: str, *, replaced: Sequence[str] = ()) -> SkillSwitch:
         """Name the version in switches.json, bring skills/ to it, and say that it is done."""
         before = self._switches().switches
-        switch = switch_to(version, action, before)
-        self._write_switches(
-            _Switches(settled=False, replaced=tuple(replaced), switches=(*before, switch))
-        )
+        switches = (*before, switch_to(version, action, before))
+        self._write_switches(_Switches(settled=False, replaced=tuple(replaced), switches=switches))
         self._settle()
-        return switch
+        return switches[-1]
 
     def _settle(self) -> None:
         """Bring skills/ to the version that switches.json names, if that is not done."""
@@ -310,7 +309,8 @@ class SkillVersions:
 
     def _note_edits(self) -> SkillVersion | None:
         switches = self._switches().switches
-        files = read_bank_files(self._skills) if self._skills.is_dir() else {}
+        with telling_the_way_back(switches):
+            files = read_bank_files(self._skills) if self._skills.is_dir() else {}
         if not switches:
             return self._start(files) if files else None
         last = switches[-1].version
@@ -321,7 +321,8 @@ class SkillVersions:
             return None
         if files == former:
             return None
-        SkillBank.load(self._skills)  # raises with every problem of every file
+        with telling_the_way_back(switches):
+            SkillBank.load(self._skills)  # raises with every problem of every file
         note = VersionNote(author=VersionAuthor.PERSON, reason=told_edits(former, files))
         version = self._record(files, note, last)
         self._adopt(version.id, "edit", switches)
@@ -341,8 +342,7 @@ class SkillVersions:
 
     def _adopt(self, version: str, action: str, before: tuple[SkillSwitch, ...]) -> None:
         """Name a version that skills/ holds already."""
-        switch = switch_to(version, action, before)
-        self._write_switches(_Switches(switches=(*before, switch)))
+        self._write_switches(_Switches(switches=(*before, switch_to(version, action, before))))
 
     def _set_aside(self) -> tuple[str, ...]:
         """Copy the files that no version holds, as they cannot become one.

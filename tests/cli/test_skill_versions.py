@@ -77,6 +77,24 @@ def test_rolling_back(run: Run, memory: Path) -> None:
     assert "in use already" in failed.stderr
 
 
+def test_a_broken_file_does_not_hide_the_versions(run: Run, memory: Path) -> None:
+    file = memory / "skills" / "noop" / "SKILL.md"
+    text = file.read_text(encoding="utf-8")
+    file.write_text("no front matter", encoding="utf-8")
+    shown = run("skills", "log", "--folder", memory)
+    assert shown.stdout.splitlines()[-1] == "2 versions; ● is in use"
+    assert "noop/SKILL.md: front matter: is missing" in shown.stderr
+    assert "memskill skills rollback" in shown.stderr
+    different = run("skills", "diff", "--folder", memory)
+    assert "insert: changed" in different.stdout.splitlines()
+    assert "memskill skills rollback" in different.stderr
+    listed = run("skills", "list", "--folder", memory)
+    assert listed.exit_code == 1
+    assert "memskill skills rollback" in listed.stderr
+    assert run("skills", "rollback", "--folder", memory).exit_code == 0
+    assert file.read_text(encoding="utf-8") == text
+
+
 def test_protecting(run: Run, memory: Path) -> None:
     assert run("skills", "protect", "--seeds", "--folder", memory).stdout == (
         "protected: delete, insert, noop, update\n"

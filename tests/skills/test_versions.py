@@ -48,6 +48,16 @@ def test_packaged_skills_are_the_seeds(tmp_path: Path) -> None:
     assert versions.log()[0].note.author == "seed"
 
 
+def test_a_folder_that_was_always_broken_has_no_way_back(
+    versions: SkillVersions, bank_folder: Path
+) -> None:
+    (bank_folder / "alpha" / "SKILL.md").write_text("no front matter", encoding="utf-8")
+    with pytest.raises(SkillError, match=r"front matter: is missing[^\n]*$"):
+        versions.load()
+    with pytest.raises(SkillError, match="no earlier version"):
+        versions.rollback()
+
+
 def test_a_recorded_version_is_not_yet_in_use(versions: SkillVersions, bank_folder: Path) -> None:
     bank = versions.load()
     before = read_bank_files(bank_folder)
