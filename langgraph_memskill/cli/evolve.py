@@ -240,7 +240,7 @@ def _resume(
         if is_decision:
             found = [p for p in memory.pending_evolutions() if p.id.startswith(evolution_id)]
             changes = found[0].result.changes if found else ()
-            decision = _decision(accept, refuse, edits, len(changes))
+            decision = _decision(accept, refuse, edits, changes)
         with screen.busy("the evolution goes on"):
             result = memory.resume_evolution(
                 evolution_id, decision, gate=tried[0], held_out=tried[1]
@@ -259,17 +259,17 @@ def _tell(result: "EvolutionResult", screen: Screen) -> None:
 
 
 def _decision(
-    accept: str | None, refuse: str | None, edits: list[str], num_changes: int
+    accept: str | None, refuse: str | None, edits: list[str], changes: "Sequence[SkillChange]"
 ) -> "Decision":
     from langgraph_memskill.evolution.approval import Decision
 
     if accept == _ALL and refuse == _ALL:
         raise ConfigError("--accept all and --refuse all contradict each other")
-    edited = [_edit(text) for text in edits]
+    edited = [_edit(text, changes) for text in edits]
     named = {entry.number for entry in edited}
     taken, left = _numbers("--accept", accept), _numbers("--refuse", refuse)
     named.update(taken, left)
-    rest = tuple(number for number in range(1, num_changes + 1) if number not in named)
+    rest = tuple(number for number in range(1, len(changes) + 1) if number not in named)
     return Decision(
         accept=rest if accept == _ALL else taken,
         refuse=rest if refuse == _ALL else left,
@@ -286,13 +286,21 @@ def _numbers(option: str, text: str | None) -> tuple[int, ...]:
     return tuple(map(int, parts))
 
 
-def _edit(text: str) -> "Edit":
-    """Read N=FILE: the texts of a SKILL.md, for change N."""
+def _edit(text: str, changes: "Sequence[SkillChange]") -> "Edit":
+    """Read N=FILE: the texts of a SKILL.md, for change N, which stays about the same skill."""
     from langgraph_memskill.evolution.approval import Edit
     from langgraph_memskill.skills.files import read_skill
 
     number, mark, file = text.partition("=")
     if not mark or not number.strip().isdecimal() or not file.strip():
         raise ConfigError(f"--edit {text!r} must be N=FILE, such as 2=SKILL.md")
-    skill = read_skill(file.strip())
-    return Edit(number=int(number), description=skill.description, instructions=skill.instructions)
+    skill, at = read_skill(file.strip()), int(number)
+    if 1 <= at <= len(changes):  # the evolution refuses other numbers
+        wanted = changes[at - 1].after
+        if (skill.name, skill.action_type) != (wanted.name, wanted.action_type):
+            raise ConfigError(
+                f"--edit {text!r}: the file holds {skill.name!r} ({skill.action_type}), but change "
+                f"{at} is {wanted.name!r} ({wanted.action_type}): only description and "
+                "instructions can be edited"
+            )
+    return Edit(number=at, description=skill.description, instructions=skill.instructions)

@@ -125,6 +125,23 @@ def test_a_person_edits_a_saved_text(run: Run, asked: str, tmp_path: Path) -> No
     assert "Name the room" in shown["instructions"]
 
 
+def test_an_edit_cannot_change_name_or_type(run: Run, asked: str, tmp_path: Path) -> None:
+    evolution = waiting(run)
+    run("evolve", "--pending", "--save", tmp_path / "texts")
+    file = tmp_path / "texts" / "places_storage" / "SKILL.md"
+    text = file.read_text()
+    file.write_text(text.replace("action_type: insert", "action_type: update"))
+    failed = run("evolve", "--resume", evolution, "--edit", f"1={file}")
+    assert failed.exit_code == 1
+    assert "'places_storage' (update), but change 1 is 'places_storage' (insert)" in failed.stderr
+    other = tmp_path / "texts" / "rooms" / "SKILL.md"
+    other.parent.mkdir()
+    other.write_text(text.replace("name: places_storage", "name: rooms"))
+    failed = run("evolve", "--resume", evolution, "--edit", f"1={other}")
+    assert "holds 'rooms' (insert), but change 1 is" in failed.stderr
+    assert "1 pending evolution" in run("evolve", "--pending").stdout
+
+
 def test_saving_again_keeps_what_a_person_edited(run: Run, asked: str, tmp_path: Path) -> None:
     waiting(run)
     save = ("evolve", "--pending", "--save", tmp_path / "texts")
