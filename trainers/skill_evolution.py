@@ -1,5 +1,6 @@
 """The evolution of skills in a training run: hard cases, judged stages, designer, rollback."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
@@ -153,8 +154,8 @@ class SkillEvolution:
         """Judge the stage, go back to the best bank if it was not the best, and evolve that."""
         if stage.reward is None:
             logger.warning("stage %d has no reward, so it is not judged", stage.number)
-            return EvolutionOutcome()
-        version = self._record(stage, bank)
+            return await self._unjudged(stage, bank)
+        version = await asyncio.to_thread(self._record, stage, bank)
         judged = judge_stage(
             self.stages,
             number=stage.number,
@@ -170,7 +171,7 @@ class SkillEvolution:
         base = SkillBank.from_json(best.bank) if is_other else bank
         # The folder holds what an interrupted run would best be used with.
         in_use = best.version if is_other and best.version is not None else version
-        self._versions.activate(in_use, action="best stage")
+        await asyncio.to_thread(self._versions.activate, in_use, action="best stage")
         if verdict.stop or stage.is_last:
             return EvolutionOutcome(base if is_other else None, stop=verdict.stop)
         result, usage = await self._improve(base, best, verdict.feedback)
@@ -200,11 +201,21 @@ class SkillEvolution:
             ) from error
         self._pool.restore(pool)
 
+    async def _unjudged(self, stage: StageReport, bank: SkillBank) -> EvolutionOutcome:
+        """Go on with the bank; after the last stage, with the best one if it was never tried."""
+        best = self.stages.best
+        if not stage.is_last or self.stages.pending is None or best is None:
+            return EvolutionOutcome()
+        # What the designer did stays a version, without a reward.
+        await asyncio.to_thread(self._record, stage, bank)
+        self.stages = replace(self.stages, pending=None)
+        return EvolutionOutcome(SkillBank.from_json(best.bank))
+
     async def _improve(
         self, bank: SkillBank, best: Snapshot, feedback: StageFeedback | None
     ) -> tuple[EvolutionResult | None, Usage]:
         """Ask the designer until a change comes of it, at most as often as the settings say."""
-        cases = self._pool.cases()
+        cases = await asyncio.to_thread(self._pool.cases)
         if not cases and best.analysis is None:
             return None, Usage()
         result, usage = None, Usage()

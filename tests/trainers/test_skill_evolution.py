@@ -1,4 +1,5 @@
 from dataclasses import replace
+from threading import get_ident
 from types import SimpleNamespace
 
 import pytest
@@ -135,6 +136,38 @@ async def test_a_stopped_run_ends_with_the_best(make):
     first = await evolution.after_stage(stage(0, 0.5), bank)
     last = await evolution.after_stage(stage(1, 0.4), first.bank)
     assert (last.bank.names, last.stop) == (bank.names, True)
+
+
+async def test_a_run_does_not_end_with_skills_that_were_never_judged(make):
+    evolution, bank = make(), SkillBank.seed()
+    evolution.observe(0, asked(case(1)))
+    first = await evolution.after_stage(stage(0, 0.5), bank)
+    last = await evolution.after_stage(stage(1, None, is_last=True), first.bank)
+    assert (last.bank.names, last.stop) == (bank.names, False)
+    untried = evolution._versions.log()[-1]
+    assert (untried.skills, untried.note.reward) == (first.bank.names, None)
+    assert evolution._versions.current().note.stage == 0
+
+
+async def test_files_are_not_touched_on_the_event_loop(make, monkeypatch):
+    evolution, threads = make(), []
+
+    def noted(owner, name):
+        method = getattr(owner, name)
+
+        def call(*args, **options):
+            threads.append((name, get_ident() == loop_thread))
+            return method(*args, **options)
+
+        monkeypatch.setattr(owner, name, call)
+
+    loop_thread = get_ident()
+    evolution.observe(0, asked(case(1)))
+    noted(evolution._versions, "record")
+    noted(evolution._versions, "activate")
+    noted(evolution._pool, "cases")
+    await evolution.after_stage(stage(0, 0.5), SkillBank.seed())
+    assert threads == [("record", False), ("activate", False), ("cases", False)]
 
 
 async def test_an_unchanged_bank_keeps_its_newer_statistics(make):
