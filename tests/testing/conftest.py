@@ -185,7 +185,7 @@ class ToyStore(BaseStore):
     def read_search(self, op: SearchOp) -> list[SearchItem]:
         found = [
             item
-            for place, item in self.items.items()
+            for place, item in list(self.items.items())
             if not self.is_hidden(place)
             and self.is_under(item.namespace, op.namespace_prefix)
             and all(self.passes(item.value, *one) for one in (op.filter or {}).items())
