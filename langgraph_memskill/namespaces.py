@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from langgraph.config import get_config
-from langgraph.runtime import Runtime, get_runtime
+from langgraph.runtime import BaseUser, Runtime, get_runtime
 
 from langgraph_memskill.errors import NamespaceError
 
@@ -133,7 +133,7 @@ class NamespaceTemplate:
         if not named:
             return self.resolve(runtime=runtime)
         namespace = tuple(named)
-        is_foreign = _logged_in(runtime) is not None and namespace != _CHOSEN.get()
+        is_foreign = logged_in_user(runtime) is not None and namespace != _CHOSEN.get()
         if is_foreign and namespace != self.resolve(runtime=runtime):
             raise NamespaceError(
                 f"namespace={list(namespace)!r} is not that of the user who is logged in to this "
@@ -193,21 +193,22 @@ def _from_runtime(name: str, runtime: Runtime[Any] | None) -> object:
     context = runtime.context
     # A context is the application's own class (dataclass, pydantic model) or a mapping.
     value = context.get(name) if isinstance(context, Mapping) else getattr(context, name, None)
-    user_id = _logged_in(runtime) if name == "user_id" else None
-    if user_id is None:
+    user = logged_in_user(runtime) if name == "user_id" else None
+    if user is None:
         return value
     # The context comes from the client, who may only ever name himself.
-    if value is not None and str(value) != user_id:
+    if value is not None and str(value) != user.identity:
         raise NamespaceError(
             f"the context's user_id={value!r} is not the user who is logged in to this server: "
             f"leave it out of the context"
         )
-    return user_id
+    return user.identity
 
 
-def _logged_in(runtime: Runtime[Any]) -> str | None:
+def logged_in_user(runtime: Runtime[Any]) -> BaseUser | None:
+    """The user who is logged in to the LangGraph server; None without a server or a login."""
     user = runtime.server_info.user if runtime.server_info else None
-    return user.identity if user is not None and user.is_authenticated else None
+    return user if user is not None and user.is_authenticated else None
 
 
 def _from_config(name: str) -> object:

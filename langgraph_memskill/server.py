@@ -16,14 +16,13 @@ from typing import Any
 
 from langgraph.graph.state import CompiledStateGraph
 
+from langgraph_memskill.cli.options import DEFAULT_FOLDER, FOLDER_VARIABLE
 from langgraph_memskill.graphs.chat_agent import build_chat_agent
 from langgraph_memskill.memory import MemSkillMemory
 from langgraph_memskill.server_evolution import build_server_evolution
 from langgraph_memskill.stores.chroma import ChromaStore
 
-FOLDER_VARIABLE = "MEMSKILL_DIR"
 DESIGNER_VARIABLE = "MEMSKILL_DESIGNER"
-DEFAULT_FOLDER = "memdir"
 
 
 class _SharedMemory:

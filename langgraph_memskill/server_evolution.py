@@ -22,6 +22,7 @@ from langgraph_memskill.errors import EvolutionError, NamespaceError
 from langgraph_memskill.evolution.approval import Decision
 from langgraph_memskill.evolution.records import EvolutionResult, EvolutionStatus
 from langgraph_memskill.memory import MemSkillMemory
+from langgraph_memskill.namespaces import logged_in_user
 from langgraph_memskill.state import Document, MemSkillContext, dump_all, load
 
 PERMISSION = "memskill:evolve"
@@ -135,8 +136,8 @@ def _decision(value: object) -> Decision:
 
 
 def _check_permission(runtime: Runtime[MemSkillContext]) -> None:
-    user = runtime.server_info.user if runtime.server_info else None
-    if user is not None and user.is_authenticated and PERMISSION not in user.permissions:
+    user = logged_in_user(runtime)
+    if user is not None and PERMISSION not in user.permissions:
         raise NamespaceError(
             f"{user.identity!r} may not change the skills that all users share: let the server's "
             f"authentication give him the permission {PERMISSION!r}"
