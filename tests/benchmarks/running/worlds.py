@@ -46,14 +46,16 @@ def data_file(tmp_path, names=("Ann", "Eve")):
 
 
 class Flaky(ReadingModel):
-    """Every third call fails."""
+    """Fails one call in three: at each third new prompt, which then works when it comes again."""
 
-    _calls: int = PrivateAttr(default=0)
+    _seen: set[str] = PrivateAttr(default_factory=set)
 
     def _generate(self, messages, stop=None, run_manager=None, **kwargs):
-        self._calls += 1
-        if self._calls % 3 == 0:
-            raise ConnectionError("the endpoint is down")
+        prompt = "\n".join(message.text for message in messages)
+        if prompt not in self._seen:
+            self._seen.add(prompt)
+            if len(self._seen) % 3 == 0:
+                raise ConnectionError("the endpoint is down")
         return super()._generate(messages, stop, run_manager, **kwargs)
 
 
