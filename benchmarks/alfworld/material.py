@@ -31,6 +31,17 @@ class PlayedGames:
     games: tuple[GameFile, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """What memories are made of."""
+
+    material: Material
+    """Its spans are grouped trajectories of one task type (METHOD, "ALFWorld training pairs"), its
+    raw chunks one trajectory each."""
+    games: tuple[str, ...]
+    """Ids of the games that the trajectories are of."""
+
+
 def load_games(data: Path, split: str, limit: int | None = None) -> PlayedGames:
     """The games that are played.
 
@@ -62,13 +73,8 @@ def some_of_each_type(games: Sequence[GameFile], count: int) -> list[GameFile]:
     return [game for game in in_turn if game is not None][:count]
 
 
-def training_material(
-    records: Records, span_tokens: int, played: Sequence[GameFile] = ()
-) -> Material:
+def make_training(records: Records, span_tokens: int, played: Sequence[GameFile] = ()) -> Training:
     """Make spans and raw chunks of the trajectories of the games that were won.
-
-    Spans are grouped trajectories of one task type (METHOD, "ALFWorld training pairs"); a raw chunk
-    is one trajectory.
 
     Args:
         records: A replay file's.
@@ -95,12 +101,13 @@ def training_material(
             [text for (own_type, _), text in won.items() if own_type == task_type], span_tokens
         )
     ]
-    return Material(
+    material = Material(
         sample=Sample(id=TRAINING, questions=()),
         spans=_spans(groups, ""),
         chunks=_spans(list(won.values()), "trajectory-"),
         questions=(),
     )
+    return Training(material=material, games=tuple(game_id for _, game_id in won))
 
 
 def _spans(texts: Sequence[str], prefix: str) -> tuple[Span, ...]:

@@ -25,8 +25,12 @@ _PACKAGES = (
 )
 
 
-def environment() -> EnvironmentLog:
-    """Look at the machine, the packages and the source tree."""
+def environment(*packages: str) -> EnvironmentLog:
+    """Look at the machine, the packages and the source tree.
+
+    Args:
+        packages: Names of distributions that this run uses besides the usual ones.
+    """
     revision = _git("rev-parse", "HEAD")
     changes = None if revision is None else _git("status", "--porcelain")
     return EnvironmentLog(
@@ -34,7 +38,9 @@ def environment() -> EnvironmentLog:
         git_dirty=None if changes is None else bool(changes),
         python=platform.python_version(),
         platform=platform.platform(),
-        packages={name: found for name in _PACKAGES if (found := _version(name)) is not None},
+        packages={
+            name: found for name in (*_PACKAGES, *packages) if (found := _version(name)) is not None
+        },
     )
 
 

@@ -83,6 +83,11 @@ class Journal:
         except OSError as error:
             raise DataError(f"{self._path} cannot be written: {error}") from error
 
+    def is_open(self, row: str, item_id: str) -> bool:
+        """Whether an item is still to be played: it never was, or it has failed."""
+        item = self.items.get((row, item_id))
+        return item is None or item.error is not None
+
     def add(self, row: str, item: ItemLog) -> None:
         """Note an item that was played."""
         self.items[row, item.id] = item

@@ -1,19 +1,18 @@
 """One row with one sample: memories are built, or come from the cache; questions are asked."""
 
-import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from langchain_core.language_models import BaseChatModel
 
-from langgraph_memskill.benchmarks.run_log import BuildLog, ItemLog, MemoryLog, ScoreLog
-from langgraph_memskill.benchmarks.running.builds import Build, BuildCache
-from langgraph_memskill.benchmarks.running.journal import Journal
+from langgraph_memskill.benchmarks.run_log import BuildLog, ItemLog, ScoreLog
+from langgraph_memskill.benchmarks.running.building import build_log
+from langgraph_memskill.benchmarks.running.builds import Build
+from langgraph_memskill.benchmarks.running.frame import Work
 from langgraph_memskill.benchmarks.running.material import Material
 from langgraph_memskill.benchmarks.running.prices import PriceTable, cost_of
-from langgraph_memskill.benchmarks.running.progress import FailureLimit, Tally
 from langgraph_memskill.benchmarks.running.shelf import SearchKit, Shelf, recalled_log
 from langgraph_memskill.benchmarks.running.summary import ModelNames
 from langgraph_memskill.benchmarks.running.systems import Recall, System
@@ -44,32 +43,20 @@ _ENDS_THE_RUN = (
 """What no other sample could do better, and too many failures."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunParts:
     """What all units of a run share."""
 
-    run_id: str
+    work: Work
     task: Task
     reader: BaseChatModel
     scorers: Sequence[Scorer]
     kit: SearchKit
-    cache: BuildCache
-    journal: Journal
-    tally: Tally
-    failures: FailureLimit
     models: ModelNames
     prices: PriceTable | None
     attempts: int
-    rebuild: bool
-    slots: asyncio.Semaphore
-    totals: dict[str, int]
-    """Questions and spans of a row: "questions", "spans"."""
-    locks: dict[str, asyncio.Lock] = field(default_factory=dict)
-    """By content key, so that a history which several samples share is read once."""
-    made: set[str] = field(default_factory=set)
-    """Keys of the memories that this process has built."""
-    reused: int = 0
-    """Builds that came whole from the cache."""
+    num_questions: int
+    """Of a row."""
 
 
 class UnitPlay:
@@ -81,6 +68,7 @@ class UnitPlay:
         self.material = material
         self.log: BuildLog | None = None
         self._parts = parts
+        self._work = parts.work
         self._build: Build | None = None
         self._shelf: Shelf | None = None
         self._evidence: dict[str, tuple[str, ...]] = {}
@@ -89,12 +77,15 @@ class UnitPlay:
     async def build(self) -> list[int]:
         """Make the memories; gives the positions of the questions that are still open."""
         questions = self.material.questions
-        known = [self._parts.journal.items.get(self._key(question)) for question in questions]
-        wanted = [i for i, item in enumerate(known) if item is None or item.error is not None]
-        self._parts.tally.step(len(questions) - len(wanted))
+        work, row = self._work, self.system.name
+        wanted = [i for i, q in enumerate(questions) if work.journal.is_open(row, q.id)]
+        num_known = len(questions) - len(wanted)
+        work.tally.step(num_known)
         try:
-            async with self._parts.slots:
-                self._build = await self._built()
+            async with work.slots:
+                self._build = await work.builder.build(
+                    self.system, self.material, is_used=num_known > 0
+                )
                 shelf = Shelf(self._build.memories, self.system.recall, self._parts.kit)
                 if wanted:
                     await shelf.prepare()
@@ -102,7 +93,7 @@ class UnitPlay:
         except _ENDS_THE_RUN:
             raise
         except Exception as error:
-            logger.warning("no memories of %s for %s", self.material.sample.id, self.system.name)
+            logger.warning("no memories of %s for %s", self.material.sample.id, row)
             logger.debug("building failed", exc_info=True)
             self._error = _reason(error)
             for position in wanted:
@@ -113,91 +104,33 @@ class UnitPlay:
     async def ask(self, position: int, attempt: int) -> None:
         """Ask one question; see `graphs.benchmark.Unit.ask`."""
         question = self.material.questions[position]
-        async with self._parts.slots:
+        async with self._work.slots:
             try:
                 item = await self._answered(question, attempt)
             except _ENDS_THE_RUN:
                 raise
             except Exception as error:
-                self._parts.tally.spend(Usage(calls=1), None)
+                self._work.tally.spend(Usage(calls=1), None)
                 logger.debug("the question %s failed", question.id, exc_info=True)
                 if attempt < self._parts.attempts:
                     raise ModelCallError(f"the question {question.id} failed") from error
                 self._give_up(question, _reason(error), Usage(calls=attempt))
                 return
-        self._parts.journal.add(self.system.name, item)
-        self._parts.tally.step()
+        self._work.journal.add(self.system.name, item)
+        self._work.tally.step()
 
     async def close(self) -> None:
         """Keep for the log what the items refer to, and let go of the rest."""
-        items = [self._parts.journal.items.get(self._key(q)) for q in self.material.questions]
-        recalled = {entry.memory_id for item in items if item for entry in item.recalled}
-        build = self._build or Build(key=self.system.key(self.material), num_spans=0)
-        memories = [memory for memory in build.memories if memory.id in recalled]
-        self.log = BuildLog(
-            sample=self.material.sample.id,
-            key=build.key,
-            memories=tuple(map(self._memory_log, sorted(memories, key=lambda m: m.id))),
-            num_memories=len(build.memories),
-            skill_uses=build.skill_uses,
-            actions=build.actions,
-            failed_spans=len(build.failed),
-            usage=build.usage,
+        played = self._work.journal.items
+        items = (played.get((self.system.name, q.id)) for q in self.material.questions)
+        self.log = build_log(
+            self._build or Build(key=self.system.key(self.material), num_spans=0),
+            self.material,
+            [item for item in items if item is not None],
+            evidence_of=self._evidence_of,
             error=self._error,
-            seconds=build.seconds,
         )
         self._build = self._shelf = None
-
-    async def _built(self) -> Build:
-        key = self.system.key(self.material)
-        fresh = Build(
-            key=key, num_spans=self.system.num_steps(self.material), run=self._parts.run_id
-        )
-        if not self.system.calls_a_model:
-            return await self.system.build(self.material, fresh, self._step, lambda build: None)
-        async with self._parts.locks.setdefault(key, asyncio.Lock()):
-            start = await asyncio.to_thread(self._cached, fresh)
-            if start.is_complete:
-                self._parts.reused += 1
-                self._step(start.num_spans)
-                self._check_spans(start)
-                return start
-            build = await self.system.build(self.material, start, self._step, self._keep)
-            self._parts.made.add(key)
-            self._spend(_less(build.usage, start.usage), self._parts.models.executor)
-            self._check_spans(build)
-            return build
-
-    def _cached(self, fresh: Build) -> Build:
-        if self._parts.rebuild and fresh.key not in self._parts.made:
-            return fresh
-        found = self._parts.cache.load(fresh.key)
-        if found is None or (found.failed and not self._goes_on(found, fresh)):
-            return fresh
-        return replace(found, run=fresh.run)
-
-    def _goes_on(self, found: Build, fresh: Build) -> bool:
-        """Whether memories that lack some spans are gone on with, instead of read once more."""
-        if found.key in self._parts.made:
-            return True
-        answered = [self._parts.journal.items.get(self._key(q)) for q in self.material.questions]
-        # What was answered from them must stay what the log shows.
-        is_used = any(item is not None and item.error is None for item in answered)
-        return found.run == fresh.run and (is_used or not found.is_complete)
-
-    def _keep(self, build: Build) -> None:
-        self._parts.cache.save(build)
-
-    def _check_spans(self, build: Build) -> None:
-        if build.failed:
-            name, reason = next(reversed(build.failed.items()))
-            self._parts.failures.add(
-                self.system.name,
-                "spans",
-                self._parts.totals["spans"],
-                f"span {name} of {self.material.sample.id}: {reason}",
-                count=len(build.failed),
-            )
 
     async def _answered(self, question: Question, attempt: int) -> ItemLog:
         assert self._shelf is not None
@@ -258,18 +191,6 @@ class UnitPlay:
             )
         return self._evidence[memory.id]
 
-    def _memory_log(self, memory: Memory) -> MemoryLog:
-        known = {span.id for span in self.material.spans}
-        # The construction graph writes its episode in front of a span's own id.
-        sources = dict.fromkeys(source.span_id.rpartition("/")[2] for source in memory.sources)
-        return MemoryLog(
-            id=memory.id,
-            content=memory.content,
-            skills=memory.skills,
-            span_ids=tuple(span_id for span_id in sources if span_id in known),
-            evidence_ids=self._evidence_of(memory),
-        )
-
     def _item(self, question: Question) -> ItemLog:
         return ItemLog(
             id=question.id,
@@ -283,30 +204,13 @@ class UnitPlay:
 
     def _give_up(self, question: Question, reason: str, usage: Usage) -> None:
         item = self._item(question).model_copy(update={"error": reason, "usage": usage})
-        self._parts.journal.add(self.system.name, item)
-        self._parts.tally.fail()
-        self._parts.tally.step()
-        self._parts.failures.add(
-            self.system.name, "questions", self._parts.totals["questions"], reason
-        )
+        self._work.journal.add(self.system.name, item)
+        self._work.tally.fail()
+        self._work.tally.step()
+        self._work.failures.add(self.system.name, "questions", self._parts.num_questions, reason)
 
     def _spend(self, usage: Usage, model: str | None) -> None:
-        self._parts.tally.spend(usage, cost_of(self._parts.prices, model, usage))
-
-    def _step(self, count: int) -> None:
-        self._parts.tally.step(count)
-
-    def _key(self, question: Question) -> tuple[str, str]:
-        return self.system.name, question.id
-
-
-def _less(whole: Usage, part: Usage) -> Usage:
-    return Usage(
-        calls=whole.calls - part.calls,
-        input_tokens=whole.input_tokens - part.input_tokens,
-        output_tokens=whole.output_tokens - part.output_tokens,
-        estimated_calls=whole.estimated_calls - part.estimated_calls,
-    )
+        self._work.tally.spend(usage, cost_of(self._parts.prices, model, usage))
 
 
 def _reason(error: BaseException) -> str:

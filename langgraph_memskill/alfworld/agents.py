@@ -15,7 +15,7 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
 from langgraph_memskill.alfworld.actions import ActionMatch, MatchKind, match_action, safe_command
 from langgraph_memskill.alfworld.engine import Engine
-from langgraph_memskill.alfworld.records import GameState, GameStep
+from langgraph_memskill.alfworld.records import GameState, GameStep, TaskType
 from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.errors import ModelCallError
 
@@ -188,3 +188,20 @@ def acting_messages(scene: Scene) -> list[BaseMessage]:
         "ADMISSIBLE COMMANDS\n" + "\n".join(state.admissible),
     ]
     return [SystemMessage(_RULES), HumanMessage("\n\n".join(parts))]
+
+
+def prompt_texts() -> tuple[str, ...]:
+    """The prompt of one step with nothing in it, by which runs tell prompts apart."""
+    state = GameState(
+        observation="",
+        admissible=(),
+        inventory=(),
+        objective="",
+        task_type=TaskType.PICK,
+        num_steps=0,
+        reward=0.0,
+        is_done=False,
+        is_won=False,
+    )
+    scene = Scene(first_observation="", memories=(), steps=(), state=state)
+    return tuple(str(message.text) for message in acting_messages(scene))

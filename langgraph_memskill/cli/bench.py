@@ -222,7 +222,8 @@ def _show_estimate(screen: Screen, benchmark: "BenchmarkRun", cache: Path) -> No
 def _models(
     model: str | None, reader: str | None, judge: str | None, encoder: str | None, screen: Screen
 ) -> "Models":
-    from langgraph_memskill.benchmarks.running.run import Models, NamedModel
+    from langgraph_memskill.benchmarks.running.models import NamedModel
+    from langgraph_memskill.benchmarks.running.run import Models
     from langgraph_memskill.embedding import load_encoder
     from langgraph_memskill.models import load_model
 

@@ -94,7 +94,7 @@ def alfworld(
         from langgraph_memskill.alfworld.engine import check_installed
         from langgraph_memskill.alfworld.games import data_folder
         from langgraph_memskill.alfworld.pool import default_workers
-        from langgraph_memskill.benchmarks.alfworld.material import load_games, training_material
+        from langgraph_memskill.benchmarks.alfworld.material import load_games, make_training
         from langgraph_memskill.benchmarks.alfworld.run import AlfworldRun
         from langgraph_memskill.benchmarks.alfworld.settings import AlfworldSettings
 
@@ -119,7 +119,7 @@ def alfworld(
     training = None
     if settings.needs_training:
         records = _records(train, folder, train_games, cache, settings.workers, screen)
-        training = training_material(records, span_tokens, played.games)
+        training = make_training(records, span_tokens, played.games)
     benchmark = AlfworldRun(played, training, players, settings)
     named = out or Path("bench-runs") / f"alfworld-{split}-{benchmark.id[:8]}"
     _play(screen, benchmark, named, cache)
@@ -167,7 +167,7 @@ def _players(
     model: str | None, encoder: str | None, settings: "AlfworldSettings", screen: Screen
 ) -> "Players":
     from langgraph_memskill.benchmarks.alfworld.run import Players
-    from langgraph_memskill.benchmarks.running.run import NamedModel
+    from langgraph_memskill.benchmarks.running.models import NamedModel
     from langgraph_memskill.embedding import load_encoder
     from langgraph_memskill.errors import ConfigError
     from langgraph_memskill.models import load_model

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from langgraph_memskill.alfworld.records import GameFile, GameRecord, TaskType
-from langgraph_memskill.benchmarks.alfworld.material import some_of_each_type, training_material
+from langgraph_memskill.benchmarks.alfworld.material import make_training, some_of_each_type
 from langgraph_memskill.errors import ConfigError, DataError
 
 
@@ -19,7 +19,7 @@ def won(text: str) -> GameRecord:
 
 def test_spans_hold_whole_trajectories_of_one_task_type() -> None:
     records = {("heat", "a"): won("one"), ("heat", "b"): won("two"), ("cool", "c"): won("three")}
-    material = training_material(records, 1024)
+    material = make_training(records, 1024).material
     texts = [span.text for span in material.spans]
     assert texts == ["three", "one\n\n=== TRAJECTORY ===\n\ntwo"]
     assert [chunk.text for chunk in material.chunks] == ["three", "one", "two"]
@@ -27,15 +27,15 @@ def test_spans_hold_whole_trajectories_of_one_task_type() -> None:
 
 def test_games_that_were_not_won_are_not_remembered() -> None:
     lost = GameRecord(trajectory="lost")
-    material = training_material({("heat", "a"): won("one"), ("heat", "b"): lost}, 1024)
+    material = make_training({("heat", "a"): won("one"), ("heat", "b"): lost}, 1024).material
     assert [span.text for span in material.spans] == ["one"]
     with pytest.raises(DataError, match="no game that was won"):
-        training_material({("heat", "b"): lost}, 1024)
+        make_training({("heat", "b"): lost}, 1024)
 
 
 def test_a_game_that_is_played_must_not_be_remembered() -> None:
     with pytest.raises(ConfigError, match="hold the game a, which is played"):
-        training_material({("heat", "a"): won("one")}, 1024, [game("a")])
+        make_training({("heat", "a"): won("one")}, 1024, [game("a")])
 
 
 def test_training_games_are_taken_from_all_types_in_turn() -> None:

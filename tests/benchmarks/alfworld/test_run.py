@@ -13,12 +13,12 @@ from langgraph_memskill.alfworld.engine import Engine
 from langgraph_memskill.alfworld.games import list_games
 from langgraph_memskill.alfworld.pool import EnginePool
 from langgraph_memskill.alfworld.replay import Records, replay
-from langgraph_memskill.benchmarks.alfworld.material import load_games, training_material
+from langgraph_memskill.benchmarks.alfworld.material import load_games, make_training
 from langgraph_memskill.benchmarks.alfworld.run import AlfworldRun, Players
 from langgraph_memskill.benchmarks.alfworld.settings import AlfworldSettings
 from langgraph_memskill.benchmarks.report.content import explorer_data, make_report
 from langgraph_memskill.benchmarks.run_log import RunLog, read_run_log, without_times
-from langgraph_memskill.benchmarks.running.run import NamedModel
+from langgraph_memskill.benchmarks.running.models import NamedModel
 from langgraph_memskill.errors import BenchmarkError, ConfigError
 from tests.alfworld.tiny_games import write_games
 from tests.conftest import ReadingModel, WordEncoder
@@ -53,7 +53,7 @@ def make(
 ) -> AlfworldRun:
     settings = AlfworldSettings(**{"workers": 2, "max_steps": 8, **values})
     players = Players(executor=NamedModel(model=model or ReadingModel()), encoder=WordEncoder())
-    training = None if records is None else training_material(records, 1024)
+    training = None if records is None else make_training(records, 1024)
     return AlfworldRun(load_games(data, "valid_seen"), training, players, settings, agent=player)
 
 
@@ -81,6 +81,39 @@ def test_the_expert_wins_every_game(data: Path, tmp_path: Path) -> None:
         "pick_clean_then_place_in_recep": 6.0,
     }
     assert read_run_log(tmp_path / "run") == log
+
+
+def test_the_log_says_what_a_repetition_needs(data: Path, records: Records, tmp_path: Path) -> None:
+    log = play(make(data, records, rows=("rag",)), tmp_path)
+    assert {"alfworld", "textworld", "langgraph-memskill"} <= set(log.environment.packages)
+    assert log.settings["training_games"] == [game.id for game in list_games(data, "train")]
+    assert log.settings["agent"] == "similarity"
+    assert log.seeds == {"seed": 0}
+    assert [item.id for item in log.rows[0].items] == [
+        game.id for game in list_games(data, "valid_seen")
+    ]
+
+
+def test_a_run_of_another_source_is_another_run(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def at(revision: str) -> str:
+        monkeypatch.setattr(
+            "langgraph_memskill.benchmarks.running.environment._git", lambda *_: revision
+        )
+        return make(data, rows=("none",)).id
+
+    assert at("one") == at("one")
+    assert at("one") != at("two")
+
+
+def test_the_prompt_is_part_of_a_run_that_asks_a_model(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [make(data, rows=("none",), agent=agent).id for agent in ("llm", "random")]
+    monkeypatch.setattr("langgraph_memskill.alfworld.agents._RULES", "Act.")
+    others = [make(data, rows=("none",), agent=agent).id for agent in ("llm", "random")]
+    assert (ids[0] == others[0], ids[1] == others[1]) == (False, True)
 
 
 def test_every_step_is_in_the_log_and_in_the_report(data: Path, tmp_path: Path) -> None:

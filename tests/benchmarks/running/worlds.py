@@ -8,7 +8,8 @@ from pydantic import PrivateAttr
 
 from langgraph_memskill.benchmarks.registry import get_task
 from langgraph_memskill.benchmarks.running.material import load_data
-from langgraph_memskill.benchmarks.running.run import BenchmarkRun, Models, NamedModel
+from langgraph_memskill.benchmarks.running.models import NamedModel
+from langgraph_memskill.benchmarks.running.run import BenchmarkRun, Models
 from langgraph_memskill.benchmarks.running.settings import RunSettings
 from tests.conftest import ReadingModel, WordEncoder
 
