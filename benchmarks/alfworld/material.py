@@ -42,19 +42,23 @@ class Training:
     """Ids of the games that the trajectories are of."""
 
 
-def load_games(data: Path, split: str, limit: int | None = None) -> PlayedGames:
+def load_games(
+    data: Path, split: str, limit: int | None = None, samples: Sequence[str] = ()
+) -> PlayedGames:
     """The games that are played.
 
     Args:
         data: As `data_folder` gives it.
         split: "valid_seen" or another one.
         limit: Only the first games; None takes all.
+        samples: Only these games: ids, names of their task or trial folders, or task types; ()
+            takes all.
 
     Raises:
-        ConfigError: If the split is not there.
+        ConfigError: If the split is not there, or has no game of a name.
         DataError: If it holds no game, or one cannot be read.
     """
-    games = tuple(list_games(data, split)[:limit])
+    games = tuple(_named(list_games(data, split), samples, split)[:limit])
     content = hashlib.sha256()
     for game in games:
         try:
@@ -63,6 +67,19 @@ def load_games(data: Path, split: str, limit: int | None = None) -> PlayedGames:
             raise DataError(f"{game.path} cannot be read: {error}") from error
         content.update(f"{game.id}\n{own}\n".encode())
     return PlayedGames(folder=data.name, split=split, sha256=content.hexdigest(), games=games)
+
+
+def _named(games: list[GameFile], samples: Sequence[str], split: str) -> list[GameFile]:
+    """Those of the games that have one of the names; all if there are no names."""
+    names = {game: {game.id, game.task_type, *game.id.split("/")[2:-1]} for game in games}
+    known = frozenset(chain.from_iterable(names.values()))
+    if missing := [name for name in samples if name not in known]:
+        types = ", ".join(sorted({game.task_type for game in games}))
+        raise ConfigError(
+            f"the split {split} has no game {missing[0]!r}: name a task type ({types}), the folder "
+            "of a task or trial, or a game file as it stands in the log"
+        )
+    return [game for game in games if not samples or not names[game].isdisjoint(samples)]
 
 
 def some_of_each_type(games: Sequence[GameFile], count: int) -> list[GameFile]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from langgraph_memskill.benchmarks.running.builds import BuildCache
+from langgraph_memskill.benchmarks.running.construction import Executor
+from langgraph_memskill.benchmarks.running.frame import FolderRun
 from langgraph_memskill.benchmarks.running.material import Material
 from langgraph_memskill.benchmarks.running.run import BenchmarkRun
 from langgraph_memskill.benchmarks.running.systems import Recall, System
@@ -12,7 +14,7 @@ from langgraph_memskill.prompts import answer_messages, extraction_messages
 from langgraph_memskill.records import Span
 from langgraph_memskill.tokens import default_tokenizer
 
-_MEMORY_TOKENS = 40
+MEMORY_TOKENS = 40
 """Tokens of a memory with its tag, about."""
 _WRITTEN_SHARE = 0.3
 """Tokens of actions for each token of a span, about."""
@@ -49,20 +51,10 @@ def estimate(run: BenchmarkRun, cache: BuildCache) -> list[Estimate]:
 
 
 def _row(run: BenchmarkRun, system: System, cache: BuildCache) -> Estimate:
-    to_read: dict[str, Sequence[Span]] = {}
-    cached = 0
-    for material in run.data.materials:
-        if system.num_steps(material):
-            key = system.key(material)
-            found = None if run.settings.rebuild else cache.load(key)
-            done = found.done if found is not None else 0
-            if key not in to_read:
-                cached += done
-            to_read[key] = material.spans[done:]
-    spans = [span for unread in to_read.values() for span in unread]
+    spans, cached = unread_spans(run, system, cache)
     questions = run.data.num_questions
     judged = questions if run.names.judge is not None else 0
-    tokens = _reading(run, system, spans) + judged * _JUDGE_TOKENS
+    tokens = reading_tokens(run.executor, system, spans) + judged * _JUDGE_TOKENS
     tokens += sum(_asking(run, system, material) for material in run.data.materials)
     return Estimate(
         row=system.name,
@@ -74,23 +66,51 @@ def _row(run: BenchmarkRun, system: System, cache: BuildCache) -> Estimate:
     )
 
 
-def _reading(run: BenchmarkRun, system: System, spans: Sequence[Span]) -> float:
+def unread_spans(run: FolderRun, system: System, cache: BuildCache) -> tuple[list[Span], int]:
+    """The spans that a row has to read, and how many are read already.
+
+    Args:
+        run: What would be run.
+        system: The row.
+        cache: What is there already.
+    """
+    to_read: dict[str, Sequence[Span]] = {}
+    cached = 0
+    for material in run.materials:
+        if system.num_steps(material):
+            key = system.key(material)
+            found = None if run.rebuild else cache.load(key)
+            done = found.done if found is not None else 0
+            if key not in to_read:
+                cached += done
+            to_read[key] = material.spans[done:]
+    return [span for unread in to_read.values() for span in unread], cached
+
+
+def reading_tokens(executor: Executor, system: System, spans: Sequence[Span]) -> float:
+    """Tokens of prompts and replies for reading spans, about.
+
+    Args:
+        executor: Reads them.
+        system: The row; it decides how many skills stand in a prompt.
+        spans: What is read.
+    """
     if not spans:
         return 0.0
     empty = Span(id="", index=0, text="")
-    skills = run.bank.candidates()
-    prompt = _tokens(*(str(m.text) for m in extraction_messages(empty, [], [])))
-    skill = fmean(_tokens(f"{s.description}\n{s.instructions}") for s in skills)
+    skills = executor.bank.candidates()
+    prompt = count_tokens(*(str(m.text) for m in extraction_messages(empty, [], [])))
+    skill = fmean(count_tokens(f"{s.description}\n{s.instructions}") for s in skills)
     is_all = system.name == "all"
-    picked = len(skills) if is_all else min(run.settings.skills_per_span, len(skills))
-    constant = prompt + picked * skill + run.settings.top_k * _MEMORY_TOKENS
-    text = _tokens(*(span.text for span in spans))
+    picked = len(skills) if is_all else min(executor.settings.skills_per_span, len(skills))
+    constant = prompt + picked * skill + executor.settings.top_k * MEMORY_TOKENS
+    text = count_tokens(*(span.text for span in spans))
     return len(spans) * constant + text * (1 + _WRITTEN_SHARE)
 
 
 def _asking(run: BenchmarkRun, system: System, material: Material) -> float:
     style = run.task.prompts.style
-    prompt = _tokens(*(str(m.text) for m in answer_messages("", [], style=style)))
+    prompt = count_tokens(*(str(m.text) for m in answer_messages("", [], style=style)))
     return len(material.questions) * (prompt + _ANSWER_TOKENS + _shown(run, system, material))
 
 
@@ -99,14 +119,15 @@ def _shown(run: BenchmarkRun, system: System, material: Material) -> float:
     if system.name == "none":
         return 0.0
     if system.recall is Recall.EVERYTHING:
-        everything = _tokens(*(span.text for span in material.spans))
+        everything = count_tokens(*(span.text for span in material.spans))
         return min(everything, run.settings.context_tokens or everything)
     if system.name == "rag":
-        chunks = [_tokens(chunk.text) for chunk in material.chunks]
+        chunks = [count_tokens(chunk.text) for chunk in material.chunks]
         return fmean(chunks) * min(run.settings.top_k, len(chunks))
-    return run.settings.top_k * _MEMORY_TOKENS
+    return run.settings.top_k * MEMORY_TOKENS
 
 
-def _tokens(*texts: str) -> int:
+def count_tokens(*texts: str) -> int:
+    """Tokens of some texts together, with the default tokenizer."""
     tokenizer = default_tokenizer()
     return sum(len(tokenizer.split(text)) for text in texts)

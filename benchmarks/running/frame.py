@@ -114,16 +114,16 @@ class FolderRun(ABC):
         self.names = names
         self.num_items = num_items
         self._head = head
-        self._materials = materials
+        self.materials = materials
         self._concurrency = concurrency
         self._max_failures = max_failures
-        self._rebuild = rebuild
+        self.rebuild = rebuild
         self._prices = prices
 
     @property
     def num_steps(self) -> int:
         """Spans and items of all rows."""
-        spans = sum(s.num_steps(m) for s in self.systems for m in self._materials)
+        spans = sum(s.num_steps(m) for s in self.systems for m in self.materials)
         return spans + len(self.systems) * self.num_items
 
     @abstractmethod
@@ -187,8 +187,8 @@ class FolderRun(ABC):
             failures=failures,
             executor=self.names.executor,
             prices=self._prices,
-            num_spans=sum(len(material.spans) for material in self._materials),
-            rebuild=self._rebuild,
+            num_spans=sum(len(material.spans) for material in self.materials),
+            rebuild=self.rebuild,
         )
         return Work(
             journal=journal,
@@ -209,7 +209,7 @@ class FolderRun(ABC):
             seeds={"seed": head.seed},
             prices=None if self._prices is None else self._prices.to_json(),
             metrics=head.metrics,
-            samples=tuple(map(_sample_log, self._materials)),
+            samples=tuple(map(_sample_log, self.materials)),
             rows=tuple(
                 summarised(row, head.metrics, self.names, self._prices, head.seed) for row in rows
             ),

@@ -1,5 +1,6 @@
 """`memskill bench alfworld`: how far memories of other games help to solve a game."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from langgraph_memskill.cli.options import EncoderOption, JsonOption, ModelOptio
 from langgraph_memskill.cli.screen import Screen, counted, printable
 
 if TYPE_CHECKING:
+    from langgraph_memskill.alfworld.records import GameFile
     from langgraph_memskill.alfworld.replay import Records
     from langgraph_memskill.benchmarks.alfworld.run import AlfworldRun, Players
     from langgraph_memskill.benchmarks.alfworld.settings import AlfworldSettings
@@ -43,7 +45,11 @@ def alfworld(
     train_games: Annotated[
         int, typer.Option(min=1, help="Training games that the expert plays without --train.")
     ] = 12,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first games.")] = None,
+    sample: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this game, task folder or task type; may be repeated."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Games at most.")] = None,
     workers: WorkersOption = None,
     max_steps: Annotated[
         int, typer.Option(min=1, help="Commands of a game; one that is not solved counts as all.")
@@ -81,6 +87,9 @@ def alfworld(
         Path,
         typer.Option(help="Where memories and trajectories that were made are kept."),
     ] = Path("bench-runs") / "memories",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be played and called.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """ALFWorld: household tasks in text, with memories of other games' trajectories.
@@ -94,6 +103,7 @@ def alfworld(
         from langgraph_memskill.alfworld.engine import check_installed
         from langgraph_memskill.alfworld.games import data_folder
         from langgraph_memskill.alfworld.pool import default_workers
+        from langgraph_memskill.alfworld.replay import read_records
         from langgraph_memskill.benchmarks.alfworld.material import load_games, make_training
         from langgraph_memskill.benchmarks.alfworld.run import AlfworldRun
         from langgraph_memskill.benchmarks.alfworld.settings import AlfworldSettings
@@ -114,13 +124,23 @@ def alfworld(
             max_failures=max_failures,
         )
         folder = data_folder(data)
-        played = load_games(folder, split, limit)
+        played = load_games(folder, split, limit, sample or ())
         players = _players(model, encoder, settings, screen)
     training = None
+    missing: list[GameFile] = []
     if settings.needs_training:
-        records = _records(train, folder, train_games, cache, settings.workers, screen)
-        training = make_training(records, span_tokens, played.games)
+        file, games = _replay_file(train, folder, train_games, cache)
+        records = read_records(file) if train is not None or file.exists() else {}
+        done = {key for key, record in records.items() if record.error is None}
+        missing = [game for game in games if (game.task_type, game.id) not in done]
+        if missing and not dry_run:
+            records = _replayed(games, file, settings.workers, screen)
+        if records or not dry_run:
+            training = make_training(records, span_tokens, played.games)
     benchmark = AlfworldRun(played, training, players, settings)
+    if dry_run:
+        _show_estimate(screen, benchmark, cache, len(missing))
+        return
     named = out or Path("bench-runs") / f"alfworld-{split}-{benchmark.id[:8]}"
     _play(screen, benchmark, named, cache)
 
@@ -184,20 +204,26 @@ def _players(
     )
 
 
-def _records(
-    train: Path | None, data: Path, count: int, cache: Path, workers: int, screen: Screen
-) -> "Records":
-    """The training trajectories: those of a file, or else the expert plays some games."""
+def _replay_file(
+    train: Path | None, data: Path, count: int, cache: Path
+) -> "tuple[Path, list[GameFile]]":
+    """The file with the training trajectories, and the games that the expert plays for it."""
     from langgraph_memskill.alfworld.games import list_games
-    from langgraph_memskill.alfworld.pool import EnginePool
-    from langgraph_memskill.alfworld.replay import read_records, replay
     from langgraph_memskill.benchmarks.alfworld.material import some_of_each_type
     from langgraph_memskill.benchmarks.running.material import digest
 
     if train is not None:
-        return read_records(train)
+        return train, []
     games = some_of_each_type(list_games(data, "train"), count)
-    file = cache / f"alfworld-train-{digest([str(data), [game.id for game in games]])[:8]}.json"
+    name = digest([str(data), [game.id for game in games]])[:8]
+    return cache / f"alfworld-train-{name}.json", games
+
+
+def _replayed(games: "list[GameFile]", file: Path, workers: int, screen: Screen) -> "Records":
+    """Let the expert play the training games."""
+    from langgraph_memskill.alfworld.pool import EnginePool
+    from langgraph_memskill.alfworld.replay import replay
+
     screen.note(
         f"No trajectories were named (--train): the expert plays {counted(len(games), 'game')} of "
         f"the split train, kept in {file}; take `memskill alfworld replay` for all."
@@ -210,6 +236,41 @@ def _records(
             workers=workers,
             on_game=lambda done, total: show("training games", done, total),
         )
+
+
+def _show_estimate(screen: Screen, run: "AlfworldRun", cache: Path, num_missing: int) -> None:
+    from langgraph_memskill.benchmarks.alfworld.estimate import estimate_games
+    from langgraph_memskill.benchmarks.running.builds import BuildCache
+
+    rows = estimate_games(run, BuildCache(cache))
+    shown = Table(box=None, pad_edge=False)
+    shown.add_column("system")
+    names = ("spans to read", "spans known", "games", "commands", "calls", "about tokens")
+    for name in names:
+        shown.add_column(name, justify="right")
+    for row in rows:
+        numbers = (row.spans, row.cached_spans, row.games, row.commands, row.calls, row.tokens)
+        shown.add_row(row.row, *(f"{number:,}" for number in numbers))
+    played = run.played
+    lines = [
+        f"ALFWorld: {played.split}, {counted(run.num_items, 'game')}: nothing was played or called",
+        "Commands, calls and tokens are the most: a game that is solved takes fewer.",
+    ]
+    if num_missing:
+        lines.append(
+            f"Before that the expert would play {counted(num_missing, 'training game')}; spans are "
+            "known after that."
+        )
+    screen.show(*lines, shown)
+    screen.emit(
+        {
+            "task": "alfworld",
+            "split": played.split,
+            "training_games_to_play": num_missing,
+            "rows": [asdict(row) for row in rows],
+        },
+        one_line=True,
+    )
 
 
 def _table(log: "RunLog") -> Table:

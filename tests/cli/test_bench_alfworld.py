@@ -84,3 +84,44 @@ def test_a_model_must_be_named_for_the_agent_that_asks_one(run, data):
     result = bench(run, data, "--agent", "llm")
     assert result.exit_code == 1
     assert "name one with --model" in result.stderr
+
+
+def test_a_dry_run_plays_nothing_and_counts_what_there_would_be(run, data, tmp_path):
+    options = ("--agent", "llm", "--model", "m", "--rows", "none,rag", "--train-games", "2")
+    first = bench(run, data, *options, "--dry-run", "--json")
+    document = json.loads(first.stdout)
+    assert document["training_games_to_play"] == 2
+    assert not (tmp_path / "bench-runs").exists()
+    run("alfworld", "replay", "--data", data, "--out", "train.json")
+    rows = ("--rows", "none,rag,similarity", "--train", "train.json", "--dry-run")
+    known = bench(run, data, *options[:4], *rows, "--json")
+    none, rag, similarity = json.loads(known.stdout)["rows"]
+    assert (none["games"], none["commands"], none["calls"], none["spans"]) == (2, 12, 12, 0)
+    assert rag["tokens"] > none["tokens"] > 12 * 900
+    assert similarity["calls"] == similarity["spans"] + 12
+    assert "nothing was played or called" in bench(run, data, *options[:4], *rows).stdout
+
+
+def test_a_dry_run_knows_what_was_read(run, data):
+    run("alfworld", "replay", "--data", data, "--out", "train.json")
+    options = ("--rows", "similarity", "--train", "train.json", "--limit", "1", "--json")
+    before = json.loads(bench(run, data, *options, "--dry-run").stdout)["rows"][0]
+    bench(run, data, *options)
+    after = json.loads(bench(run, data, *options, "--dry-run").stdout)["rows"][0]
+    assert (after["spans"], after["cached_spans"]) == (0, before["spans"])
+    assert before["spans"] > 0
+
+
+def test_games_can_be_named(run, data):
+    def games(*options):
+        result = bench(run, data, "--agent", "random", *options, "--json")
+        assert result.exit_code == 0, result.stderr
+        categories = json.loads(result.stdout)["rows"][0]["categories"]
+        return [category["category"] for category in categories[:-1]]
+
+    clean = list_games(data, "valid_seen")[1]
+    assert games("--sample", clean.task_type) == ["pick_clean_then_place_in_recep"]
+    assert games("--sample", clean.id.split("/")[2]) == ["pick_clean_then_place_in_recep"]
+    assert games("--sample", clean.id) == ["pick_clean_then_place_in_recep"]
+    refused = bench(run, data, "--agent", "random", "--sample", "pick_two")
+    assert "no game 'pick_two'" in refused.stderr
