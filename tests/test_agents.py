@@ -16,6 +16,7 @@ from langgraph_memskill.errors import NamespaceError, StoreError
 from langgraph_memskill.memory import MemSkillMemory
 from langgraph_memskill.middleware import MemSkillMiddleware
 from langgraph_memskill.settings import Settings
+from tests.loops import Rounds
 
 Make = Callable[..., MemSkillMemory]
 
@@ -52,7 +53,7 @@ def test_an_agent_recalls_in_a_second_thread(
     agent = _agent(memory, model, background=background)
     ann, bob = Context("ann@example.org"), Context("bob")
     agent.invoke(_say("remember Ann likes green tea"), _config("1"), context=ann)
-    assert memory.flush(30)
+    assert memory.flush(300)
     reply = agent.invoke(_say("What tea does Ann like?"), _config("2"), context=ann)
     assert "Ann likes green tea" in reply["messages"][-1].text
     assert "Be brief." in reply["messages"][-1].text
@@ -73,7 +74,7 @@ async def test_an_async_agent_recalls_in_a_second_thread(
             for n, user in enumerate(users)
         )
     )
-    assert await memory.aflush(30)
+    assert await memory.aflush(300)
     replies = await asyncio.gather(
         *(
             agent.ainvoke(_say("What is my number?"), _config(f"b{n}"), context=user)
@@ -283,34 +284,16 @@ async def test_the_tools_work_async_and_outside_of_graphs(make_memory: Make) -> 
         search.invoke({"query": "tea"})
 
 
-async def test_memory_operations_do_not_block_the_loop(make_memory: Make, model: Any) -> None:
+async def test_memory_operations_do_not_block_the_loop(
+    make_memory: Make, model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A model that takes its time in a thread leaves the loop free to do other things."""
-    memory = make_memory(settings=Settings(model_attempts=1))
-    beats = 0
-
-    async def beat() -> None:
-        nonlocal beats
-        while True:
-            await asyncio.sleep(0.005)
-            beats += 1
-
-    heart = asyncio.create_task(beat())
-    original = type(model)._generate
-
-    def slow(self: Any, *args: Any, **kwargs: Any) -> Any:
-        import time
-
-        time.sleep(0.3)
-        return original(self, *args, **kwargs)
-
-    type(model)._generate = slow
-    try:
-        await memory.aremember("remember tea", user_id="u")
-        await memory.aanswer("tea?", user_id="u")
-    finally:
-        type(model)._generate = original
-        heart.cancel()
-    assert beats > 40
+    memory, rounds = make_memory(settings=Settings(model_attempts=1)), Rounds()
+    kind = type(model)
+    monkeypatch.setattr(kind, "_generate", rounds.holding_up(kind._generate, rounds=10))
+    await rounds.during(memory.aremember("remember tea", user_id="u"))
+    await rounds.during(memory.aanswer("tea?", user_id="u"))
+    assert rounds.held_up == [True, True]
 
 
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])

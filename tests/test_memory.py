@@ -349,7 +349,7 @@ async def test_background_writing_of_several_users_from_tasks(make_memory: Make)
     await asyncio.gather(
         *(memory.aremember_later(f"remember fact {n}", space) for space in spaces for n in range(5))
     )
-    assert await memory.aflush(30)
+    assert await memory.aflush(300)
     for n in range(4):
         found = await memory.amemories(user_id=f"u{n}")
         assert sorted(m.content for m in found) == [f"fact {n}" for n in range(5)]

@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections import Counter
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +20,8 @@ class Answers:
         self.rules = {}
         self.requests = []
         self.lock = threading.Lock()
+        self.release = threading.Event()
+        """Lets calls under the rule "held" be answered."""
 
     @property
     def calls(self):
@@ -66,8 +67,8 @@ class Handler(BaseHTTPRequestHandler):
         rule = self.server.answers.rule_for(key, body)
         if rule == "close":
             return
-        if rule in ("slow", "stuck"):
-            time.sleep(1 if rule == "slow" else 6)
+        if rule == "held":
+            self.server.answers.release.wait()
         if isinstance(rule, tuple):
             self._send(rule[0], {"error": {"message": rule[2]}}, rule[1])
         elif body.get("stream"):
@@ -113,6 +114,7 @@ def _serving():
     try:
         yield f"http://127.0.0.1:{server.server_port}/v1", server.answers
     finally:
+        server.answers.release.set()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -13,7 +13,7 @@ from langgraph_memskill.stores.guards import ReadWriteLock, translated
 
 def test_readers_share_the_lock() -> None:
     lock = ReadWriteLock()
-    both = threading.Barrier(2, timeout=5)
+    both = threading.Barrier(2, timeout=300)
 
     def read() -> None:
         with lock.read():
@@ -33,31 +33,36 @@ def test_writer_is_alone_and_goes_before_new_readers() -> None:
     def first_reader() -> None:
         with lock.read():
             reading.set()
-            may_end.wait(5)
+            may_end.wait(300)
             order.append("first reader")
 
     def write() -> None:
         with lock.write():
             order.append("writer")
-            time.sleep(0.05)
+            second.start()
+            time.sleep(0.05)  # for the second reader to come too early, if it could
             order.append("writer done")
 
     def second_reader() -> None:
         with lock.read():
             order.append("second reader")
 
-    threads = [threading.Thread(target=work) for work in (first_reader, write, second_reader)]
-    threads[0].start()
-    assert reading.wait(5)
-    threads[1].start()
-    time.sleep(0.05)
-    threads[2].start()
-    time.sleep(0.05)
+    first, writing, waiting, second = (
+        threading.Thread(target=work)
+        for work in (first_reader, write, second_reader, second_reader)
+    )
+    first.start()
+    assert reading.wait(300)
+    writing.start()
+    while not lock._num_waiting:
+        time.sleep(0.001)
+    waiting.start()
+    time.sleep(0.05)  # for it to come too early, if it could
     assert order == []
     may_end.set()
-    for thread in threads:
-        thread.join(5)
-    assert order == ["first reader", "writer", "writer done", "second reader"]
+    for thread in (first, writing, waiting, second):
+        thread.join()
+    assert order == ["first reader", "writer", "writer done", *["second reader"] * 2]
 
 
 def test_lock_is_free_again_after_an_error() -> None:
