@@ -6,15 +6,22 @@ problem says where it is and what to do.
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from langgraph_memskill.benchmarks import hotpotqa, locomo, longmemeval
+from langgraph_memskill.benchmarks import hotpotqa_checks, locomo_checks, longmemeval_checks
+from langgraph_memskill.benchmarks.data_problems import (
+    DataProblem,
+    RecordRules,
+    empty_id,
+    without_place,
+)
+from langgraph_memskill.benchmarks.hotpotqa import document_titles
 from langgraph_memskill.benchmarks.reading import Record, kind_of, label, read_json
-from langgraph_memskill.benchmarks.samples import Question, Sample
+from langgraph_memskill.benchmarks.samples import Sample
 from langgraph_memskill.benchmarks.splits import Splits
 from langgraph_memskill.errors import DataError
 from langgraph_memskill.tokens import Tokenizer, default_tokenizer
@@ -27,20 +34,6 @@ class DataFormat(StrEnum):
     LONGMEMEVAL = "longmemeval"
     HOTPOTQA = "hotpotqa"
     SPLITS = "splits"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataProblem:
-    """Something wrong with a file."""
-
-    where: str
-    """The place: record, session, turn or question, counted as the file has them, from 0."""
-    what: str
-    """What was seen."""
-    advice: str
-    """What to do about it."""
-    is_error: bool = True
-    """Whether a benchmark would stop at it, or measure something wrong. Others are told only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,23 +120,18 @@ def recognise(content: object) -> DataFormat | None:
     return best if any(fields[mark] for mark in marks[best]) else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Rules:
-    """What makes a record of one benchmark complete."""
-
-    fields: tuple[str, ...]
-    id_field: str
-    read_id: Callable[[Record], str]
-    read_sample: Callable[[Record, str], Sample]
-    problems: Callable[[Record, str], Iterator[DataProblem]]
-    """Problems of one record besides missing fields."""
+_RULES = {
+    DataFormat.LOCOMO: locomo_checks.RULES,
+    DataFormat.LONGMEMEVAL: longmemeval_checks.RULES,
+    DataFormat.HOTPOTQA: hotpotqa_checks.RULES,
+}
 
 
 class _Check:
     """One pass over the records of a file."""
 
     def __init__(
-        self, file: Path, found: DataFormat, rules: _Rules, tokenizer: Tokenizer | None
+        self, file: Path, found: DataFormat, rules: RecordRules, tokenizer: Tokenizer | None
     ) -> None:
         self._file, self._format, self._rules, self._tokenizer = file, found, rules, tokenizer
         self._problems: list[DataProblem] = []
@@ -177,13 +165,17 @@ class _Check:
         self._problems.append(DataProblem(where=where, what=what, advice=advice))
 
     def _check_id(self, record: Record, position: int, ids: dict[str, int]) -> None:
+        id_field = self._rules.id_field
+        if id_field in record and not label(record[id_field]):
+            effect = "an id made from the content is used"
+            self._problems.append(empty_id(f"record {position}", f"the id {id_field!r}", effect))
         name = self._rules.read_id(record)
         first = ids.setdefault(name, position)
         if first != position:
             self._add(
                 f"record {position}",
                 f"the id {name!r} is that of record {first}, too",
-                f"give each record its own {self._rules.id_field!r}, or take the copy out",
+                f"give each record its own {id_field!r}, or take the copy out",
             )
 
     def _look_at(self, record: Record, where: str) -> None:
@@ -196,7 +188,7 @@ class _Check:
             sample = self._rules.read_sample(record, where)
         except DataError as error:
             if not any(problem.is_error for problem in found):  # it is not told already
-                self._add(where, _without_place(str(error), where), "mend the record")
+                self._add(where, without_place(str(error), where), "mend the record")
             return
         self._count(sample)
         if not sample.sessions and not sample.text.strip() and not missing:
@@ -207,14 +199,10 @@ class _Check:
         self._sessions += len(sample.sessions)
         turns = [turn for session in sample.sessions for turn in session.turns]
         self._turns += len(turns)
-        self._documents += len(hotpotqa.document_titles(sample.text))
+        self._documents += len(document_titles(sample.text))
         if self._tokenizer is not None:
             texts = [sample.text, *(turn.text for turn in turns)]
             self._tokens += sum(len(self._tokenizer.split(text)) for text in texts)
-
-
-def _without_place(message: str, where: str) -> str:
-    return message.removeprefix(f"{where}: ").removeprefix(f"{where}, ").removeprefix(f"{where} ")
 
 
 def _broken(file: Path, error: DataError) -> DataProblem:
@@ -285,148 +273,3 @@ def _split_report(file: Path, content: dict[str, Any]) -> DataReport:
             if isinstance(content.get(name), list)
         },
     )
-
-
-def _answers(question: Question, where: str) -> Iterator[DataProblem]:
-    """What is wrong with the texts of a question."""
-    if not question.text.strip():
-        yield DataProblem(
-            where=where, what="the question is empty", advice="add it, or take the entry out"
-        )
-    if not any(answer.strip() for answer in question.answers):
-        yield DataProblem(
-            where=where,
-            what="the gold answer is empty, so that every answer would score 0",
-            advice="add the answer, or take the question out",
-        )
-
-
-def _missing_evidence(names: Iterable[str], known: set[str], where: str) -> Iterator[DataProblem]:
-    for name in names:
-        if name not in known:
-            yield DataProblem(
-                where=where,
-                what=f"the evidence {name!r} names nothing in the record",
-                advice="nothing to do: it does not count; or correct the name",
-                is_error=False,
-            )
-
-
-def _error(error: DataError, where: str, advice: str) -> DataProblem:
-    return DataProblem(where=where, what=_without_place(str(error), where), advice=advice)
-
-
-def _locomo_problems(record: Record, where: str) -> Iterator[DataProblem]:
-    turn_ids: set[str] = set()
-    try:
-        sample = locomo.read_sample({**record, "qa": []}, where)
-        turn_ids = {turn.id for session in sample.sessions for turn in session.turns}
-    except DataError as error:
-        yield _error(error, where, "mend the session, as the message says")
-    questions = record.get("qa", [])
-    if not isinstance(questions, list):
-        what = f"the field 'qa' is {kind_of(questions)}"
-        yield DataProblem(where=where, what=what, advice="make it a list of questions")
-        return
-    for number, item in enumerate(questions):
-        place = f"{where}, question {number}"
-        try:
-            [question] = locomo.read_questions({**record, "qa": [item]}, where)
-        except DataError as error:
-            message = str(error).replace(f"{where}, question 0", place)
-            yield _error(DataError(message), place, "mend the question, or take it out")
-            continue
-        if isinstance(item, dict) and (problem := _category_problem(item.get("category"))):
-            yield replace(problem, where=place)
-        if question.category != locomo.ADVERSARIAL:
-            yield from _answers(question, place)
-        if turn_ids:
-            yield from _missing_evidence(question.evidence, turn_ids, place)
-
-
-def _category_problem(category: object) -> DataProblem | None:
-    """What is wrong with a category that is read as another one without a word."""
-    if type(category) is int and category in locomo.CATEGORIES:
-        return None
-    if isinstance(category, str) and category.isdecimal() and int(category) in locomo.CATEGORIES:
-        return None
-    known = ", ".join(map(str, sorted(locomo.CATEGORIES)))
-    what = f"the category is {category!r}; it is read as multi-hop or cut to a whole number"
-    return DataProblem(where="", what=what, advice=f"make it one of {known}")
-
-
-def _longmemeval_problems(record: Record, where: str) -> Iterator[DataProblem]:
-    lists = ("haystack_session_ids", "haystack_dates", "haystack_sessions")
-    sizes = {name: len(record[name]) for name in lists if isinstance(record.get(name), list)}
-    if len(sizes) == len(lists) and len(set(sizes.values())) > 1:
-        shown = ", ".join(f"{name} {size}" for name, size in sizes.items())
-        yield DataProblem(
-            where=where,
-            what=f"the lists have different lengths: {shown}",
-            advice="give each session one id and one date",
-        )
-    ids = [label(name) for name in record.get("haystack_session_ids") or ()]
-    for name, count in Counter(ids).items():
-        if count > 1:
-            what = f"{count} sessions have the id {name!r}"
-            advice = "their evidence cannot be told apart; give each session its own id"
-            yield DataProblem(where=where, what=what, advice=advice, is_error=False)
-    try:
-        questions = longmemeval.read_questions(record, where)
-    except DataError as error:
-        yield _error(error, where, "mend the question, or take the record out")
-        return
-    for question in questions:
-        yield from _answers(question, where)
-        if ids and not question.id.endswith("_abs"):
-            yield from _missing_evidence(question.evidence, set(ids), where)
-
-
-def _hotpotqa_problems(record: Record, where: str) -> Iterator[DataProblem]:
-    if "input" in record and not str(record["input"] or "").strip():
-        yield DataProblem(
-            where=where, what="the question is empty", advice="add it, or take the record out"
-        )
-    try:
-        sample = hotpotqa.read_sample(record, where)
-    except DataError as error:
-        yield _error(error, where, "mend the field, or take the record out")
-        return
-    titles = hotpotqa.document_titles(sample.text)
-    stated = sample.metadata.num_documents
-    if "num_docs" in record and stated != len(titles):
-        yield DataProblem(
-            where=where,
-            what=f"num_docs is {record['num_docs']!r}, and the context has {len(titles)} documents",
-            advice="is the context cut off? Fetch the file again, or correct the number",
-            is_error=False,
-        )
-    for question in sample.questions:
-        if "answers" in record:
-            yield from _answers(question, where)
-        yield from _missing_evidence(question.evidence, set(titles), where)
-
-
-_RULES = {
-    DataFormat.LOCOMO: _Rules(
-        fields=("sample_id", "conversation", "qa"),
-        id_field="sample_id",
-        read_id=locomo.read_id,
-        read_sample=locomo.read_sample,
-        problems=_locomo_problems,
-    ),
-    DataFormat.LONGMEMEVAL: _Rules(
-        fields=longmemeval.FIELDS,
-        id_field="question_id",
-        read_id=longmemeval.read_id,
-        read_sample=longmemeval.read_sample,
-        problems=_longmemeval_problems,
-    ),
-    DataFormat.HOTPOTQA: _Rules(
-        fields=hotpotqa.FIELDS,
-        id_field="index",
-        read_id=hotpotqa.read_id,
-        read_sample=hotpotqa.read_sample,
-        problems=_hotpotqa_problems,
-    ),
-}

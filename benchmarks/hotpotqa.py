@@ -19,6 +19,7 @@ from langgraph_memskill.benchmarks.reading import (
     list_field,
     read_records,
     text_field,
+    with_known_evidence,
 )
 from langgraph_memskill.benchmarks.samples import Metadata, Question, Sample
 from langgraph_memskill.benchmarks.scorers import best_token_f1
@@ -70,10 +71,12 @@ def read_sample(record: Record, where: str = "the record") -> Sample:
     Raises:
         DataError: The context, question or an answer cannot be read.
     """
+    text = text_field(record, "context", where) if "context" in record else ""
+    known = set(document_titles(text))
     return Sample(
         id=read_id(record),
-        questions=read_questions(record, where),
-        text=text_field(record, "context", where) if "context" in record else "",
+        questions=tuple(with_known_evidence(q, known) for q in read_questions(record, where)),
+        text=text,
         metadata=read_metadata(record),
     )
 

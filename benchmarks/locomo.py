@@ -5,10 +5,8 @@ File format: a JSON list of objects with `sample_id`, `conversation` (`session_1
 `blip_caption`) and `qa` (`question`, `answer`, `evidence`, `category`).
 """
 
-import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from types import MappingProxyType
@@ -24,6 +22,7 @@ from langgraph_memskill.benchmarks.reading import (
     list_field,
     read_records,
     text_field,
+    with_known_evidence,
 )
 from langgraph_memskill.benchmarks.samples import Metadata, Question, Sample
 from langgraph_memskill.benchmarks.scorers import best_token_f1, best_token_f1_max
@@ -33,7 +32,8 @@ from langgraph_memskill.records import Span, Turn
 from langgraph_memskill.spans import Layout, Session, SpanMode, split_sessions
 from langgraph_memskill.tokens import Tokenizer
 
-logger = logging.getLogger(__name__)
+FIELDS = ("sample_id", "conversation", "qa")
+"""The official schema."""
 
 CATEGORIES: Mapping[int, str] = MappingProxyType(
     {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop", 5: "adversarial"}
@@ -79,7 +79,14 @@ def load_locomo(path: Path | str) -> list[Sample]:
         DataError: The file is not a complete LoCoMo file, or two conversations have one id; the
             message names the file, the record and the field.
     """
-    records = read_records(path, ("sample_id", "conversation", "qa"))
+    records = read_records(path, FIELDS)
+    for where, record in records:
+        for number, item in enumerate(list_field(record, "qa", where)):
+            if isinstance(item, dict) and not is_category(item.get("category")):
+                raise DataError(
+                    f"{where}, question {number}: the category {item.get('category')!r} is "
+                    "unknown; expected 1 to 5"
+                )
     return checked_samples((read_sample(record, where) for where, record in records), path)
 
 
@@ -112,7 +119,7 @@ def read_sample(record: Record, where: str = "the record") -> Sample:
     return Sample(
         id=read_id(record),
         questions=tuple(
-            _with_known_evidence(question, set(turn_ids))
+            with_known_evidence(question, set(turn_ids))
             for question in read_questions(record, where)
         ),
         sessions=sessions,
@@ -161,6 +168,16 @@ def read_category(value: object) -> int:
         return int(value)  # type: ignore[call-overload, no-any-return]  # any value may come
     except (TypeError, ValueError, OverflowError):
         return 1
+
+
+def is_category(value: object) -> bool:
+    """Whether a value is the number of a category, also one that is written as text (QUIRK 69).
+
+    `read_category` takes all others for multi-hop, or cuts them to a whole number.
+    """
+    if isinstance(value, str):
+        return value.isdecimal() and int(value) in CATEGORIES
+    return type(value) is int and value in CATEGORIES
 
 
 def category_number(question: Question) -> int:
@@ -290,12 +307,3 @@ def read_evidence(value: object) -> tuple[str, ...]:
     texts = value if isinstance(value, list) else [value]
     found = (match for text in texts for match in _TURN_ID.finditer(label(text)))
     return tuple(dict.fromkeys(f"D{int(match[1])}:{int(match[2])}" for match in found))
-
-
-def _with_known_evidence(question: Question, turn_ids: set[str]) -> Question:
-    """Leave out evidence that names no turn, because nothing could ever find it."""
-    known = tuple(turn_id for turn_id in question.evidence if turn_id in turn_ids)
-    if known == question.evidence:
-        return question
-    logger.info("%s: evidence %r names no turn", question.id, set(question.evidence) - set(known))
-    return replace(question, evidence=known)

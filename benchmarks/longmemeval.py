@@ -20,6 +20,7 @@ from langgraph_memskill.benchmarks.reading import (
     list_field,
     read_records,
     text_field,
+    with_known_evidence,
 )
 from langgraph_memskill.benchmarks.samples import Metadata, Question, Sample
 from langgraph_memskill.benchmarks.scorers import best_token_f1
@@ -84,10 +85,12 @@ def read_sample(record: Record, where: str = "the record") -> Sample:
     Raises:
         DataError: A turn or the question cannot be read.
     """
+    sessions = _sessions(record, where)
+    known = {session.id for session in sessions}
     return Sample(
         id=read_id(record),
-        questions=read_questions(record, where),
-        sessions=_sessions(record, where),
+        questions=tuple(with_known_evidence(q, known) for q in read_questions(record, where)),
+        sessions=sessions,
         metadata=read_metadata(record, where),
     )
 

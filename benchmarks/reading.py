@@ -2,13 +2,17 @@
 
 import hashlib
 import json
+import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from langgraph_memskill.benchmarks.samples import Sample
+from langgraph_memskill.benchmarks.samples import Question, Sample
 from langgraph_memskill.errors import DataError
+
+logger = logging.getLogger(__name__)
 
 Record = Mapping[str, Any]
 
@@ -132,6 +136,21 @@ def label(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
     return str(value).strip()
+
+
+def with_known_evidence(question: Question, known: Collection[str]) -> Question:
+    """Leave out the evidence that names nothing in a record, because nothing could ever find it.
+
+    Args:
+        question: As it stands in the file.
+        known: Ids of the turns or sessions, or titles of the documents, that the record has.
+    """
+    found = tuple(name for name in question.evidence if name and name in known)
+    if found == question.evidence:
+        return question
+    unknown = [name for name in question.evidence if name not in found]
+    logger.info("%s: the evidence %r names nothing and is left out", question.id, unknown)
+    return replace(question, evidence=found)
 
 
 def gold_text(value: object, field: str, where: str) -> str:

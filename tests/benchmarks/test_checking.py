@@ -139,14 +139,15 @@ def test_duplicate_turn_ids(locomo_records, write_json):
     ("fields", "what"),
     [
         ({"category": 7}, "the category 7 is unknown; expected 1 to 5"),
-        ({"category": 4.7}, "the category is 4.7"),
-        ({"category": "foo"}, "the category is 'foo'"),
+        ({"category": 4.7}, "the category 4.7 is unknown"),
+        ({"category": "foo"}, "the category 'foo' is unknown"),
         ({"answer": ""}, "the gold answer is empty"),
         ({"answer": "  "}, "the gold answer is empty"),
         ({"answer": None}, "'answer' is null"),
         ({"question": ""}, "the question is empty"),
         ({"question": 3}, "'question' is the number 3"),
         ({"evidence": ["D9:9"]}, "the evidence 'D9:9' names nothing"),
+        ({"evidence": ["D1:1", None]}, "an id of the evidence is null or empty"),
     ],
 )
 def test_a_broken_question_is_told_with_its_number(locomo_records, write_json, fields, what):
@@ -192,6 +193,36 @@ def test_evidence_that_is_in_no_session(fixture_records, write_json):
     found = one_problem(write_json(records))
     assert "'nowhere'" in found.what
     assert not found.is_error
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "where", "what"),
+    [
+        ("longmemeval.json", ("answer_session_ids", [None]), "record 0", "an id of the evidence"),
+        ("longmemeval.json", ("question_id", None), "record 0", "the id 'question_id'"),
+        ("hotpotqa.json", ("supporting_titles", [None]), "record 0", "an id of the evidence"),
+        ("hotpotqa.json", ("supporting_titles", ["Nowhere"]), "record 0", "'Nowhere' names"),
+        ("hotpotqa.json", ("index", None), "record 0", "the id 'index'"),
+    ],
+)
+def test_ids_that_are_null_or_unknown(fixture_records, write_json, name, change, where, what):
+    records = fixture_records(name)
+    field, value = change
+    records[0][field] = value
+    found = one_problem(write_json(records))
+    assert (found.where, found.is_error) == (where, False)
+    assert what in found.what
+
+
+def test_sessions_and_turns_without_an_id(fixture_records, locomo_records, write_json):
+    records = fixture_records("longmemeval.json")
+    records[0]["haystack_session_ids"][0] = None
+    found = one_problem(write_json(records))
+    assert (found.where, found.what) == ("record 0, session 0", "its id is null or empty")
+    locomo_records[0]["conversation"]["session_1"][1]["dia_id"] = None
+    found = one_problem(write_json(locomo_records))
+    assert found.where == "record 0, session_1, turn 2"
+    assert "'dia_id' is null or empty" in found.what
 
 
 def test_a_context_that_is_cut_off(fixture_records, write_json):

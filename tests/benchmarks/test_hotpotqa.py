@@ -30,6 +30,12 @@ def test_a_file(fixture_records, write_json):
     assert (first.metadata.num_documents, first.metadata.index) == (4, 0)
 
 
+def test_evidence_that_names_no_document_is_left_out(fixture_records):
+    record = fixture_records("hotpotqa.json")[0]
+    record["supporting_titles"] = ["Harlow Mill", "Nowhere", None]
+    assert read_sample(record).questions[0].evidence == ("Harlow Mill",)
+
+
 def test_gold_answers_are_texts(fixture_records):
     """QUIRK 71: a number does not crash the score."""
     record = fixture_records("hotpotqa.json")[0]

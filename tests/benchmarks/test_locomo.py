@@ -80,6 +80,13 @@ def test_categories_are_numbers(value, expected):
     assert read_category(value) == expected
 
 
+@pytest.mark.parametrize("value", ["foo", 4.7, None, 9, True])
+def test_a_file_with_an_unknown_category_is_refused(locomo_records, write_json, value):
+    locomo_records[1]["qa"] = [question(), question(category=value)]
+    with pytest.raises(DataError, match="record 1, question 1: the category .* is unknown"):
+        locomo.load_locomo(write_json(locomo_records))
+
+
 def test_gold_answers(locomo_records):
     record = locomo_records[0]
     record["qa"] = [

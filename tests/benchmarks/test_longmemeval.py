@@ -44,6 +44,12 @@ def test_sessions_without_a_date_are_kept(fixture_records):
     assert spans[1].text.startswith("user: My commute")
 
 
+def test_evidence_that_names_no_session_is_left_out(fixture_records):
+    record = fixture_records("longmemeval.json")[0]
+    record["answer_session_ids"] = ["bike_2", "nowhere", None]
+    assert read_sample(record).questions[0].evidence == ("bike_2",)
+
+
 def test_sessions_without_ids_get_numbers(fixture_records):
     record = fixture_records("longmemeval.json")[0]
     del record["haystack_session_ids"]
