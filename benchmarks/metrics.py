@@ -1,7 +1,7 @@
 """The metrics that tasks are made of; the arithmetic is in `scorers`."""
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
 from langgraph_memskill.benchmarks.samples import Question
@@ -12,7 +12,7 @@ from langgraph_memskill.benchmarks.scorers import (
     reciprocal_rank,
     rouge_l,
 )
-from langgraph_memskill.benchmarks.task import Answered, PlainScorer, Score
+from langgraph_memskill.benchmarks.task import Answered, PlainScorer, Score, Scorer
 from langgraph_memskill.judging import Judge
 
 RECALL_AT = 20
@@ -53,25 +53,56 @@ def _is_installed(package: str) -> bool:
     return find_spec(package) is not None
 
 
-def _recall(k: int, question: Question, answered: Answered) -> float | None:
-    return recall_at(k, [found.evidence_ids for found in answered.found], question.evidence)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecallScorer:
+    """Evidence recall: the share of the evidence that the first memories were written from."""
+
+    depth: int
+    """How many memories count, >= 1."""
+
+    @property
+    def name(self) -> str:
+        """With the depth."""
+        return f"evidence_recall@{self.depth}"
+
+    async def __call__(self, question: Question, answered: Answered) -> Score:
+        """Score one answer; see `Scorer`."""
+        ranked = [found.evidence_ids for found in answered.found]
+        return Score(value=recall_at(self.depth, ranked, question.evidence))
 
 
 def _rank(question: Question, answered: Answered) -> float | None:
     return reciprocal_rank([found.evidence_ids for found in answered.found], question.evidence)
 
 
-EVIDENCE_RECALL = PlainScorer(
-    name=f"evidence_recall@{RECALL_AT}", score=partial(_recall, RECALL_AT)
-)
+EVIDENCE_RECALL = RecallScorer(depth=RECALL_AT)
 """Share of the evidence among what the first 20 memories were written from."""
 
-EVIDENCE_SCORERS = (
+EVIDENCE_SCORERS: tuple[Scorer, ...] = (
     EVIDENCE_RECALL,
-    PlainScorer(name="evidence_recall@5", score=partial(_recall, 5)),
+    RecallScorer(depth=5),
     PlainScorer(name="mrr", score=_rank),
 )
 """What retrieval is worth: evidence recall at 20 and 5, and the mean reciprocal rank."""
+
+
+def within_depth(scorers: Sequence[Scorer], top_k: int) -> tuple[Scorer, ...]:
+    """The scorers for questions that are shown `top_k` memories.
+
+    Where fewer memories are retrieved than a recall counts, it is the recall at that number, and
+    is named so.
+
+    Args:
+        scorers: Those of a task.
+        top_k: Memories that are retrieved for a question, >= 1.
+    """
+    bounded = [
+        replace(scorer, depth=min(scorer.depth, top_k))
+        if isinstance(scorer, RecallScorer)
+        else scorer
+        for scorer in scorers
+    ]
+    return tuple({scorer.name: scorer for scorer in bounded}.values())
 
 
 class JudgeScorer:

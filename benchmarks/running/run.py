@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from langgraph_memskill.benchmarks.metrics import JudgeScorer
+from langgraph_memskill.benchmarks.metrics import JudgeScorer, within_depth
 from langgraph_memskill.benchmarks.run_log import ModelLog, RowLog
 from langgraph_memskill.benchmarks.running.construction import Executor
 from langgraph_memskill.benchmarks.running.environment import environment
@@ -147,10 +147,11 @@ class BenchmarkRun(FolderRun):
         return [self._row(system, units, work.journal) for system in self.systems]
 
     def _scorers(self) -> tuple[Scorer, ...]:
+        scorers = within_depth(self.task.scorers, self.settings.top_k)
         if self._models.judge is None:
-            return self.task.scorers
+            return scorers
         judge = Judge(self._models.judge.model, attempts=self.settings.attempts)
-        return (*self.task.scorers, JudgeScorer(judge))
+        return (*scorers, JudgeScorer(judge))
 
     def _parts(self, work: Work) -> RunParts:
         return RunParts(

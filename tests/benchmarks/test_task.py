@@ -5,7 +5,13 @@ import pytest
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 
 from langgraph_memskill.benchmarks import locomo, metrics, registry
-from langgraph_memskill.benchmarks.metrics import EVIDENCE_RECALL, JudgeScorer, answer_scorers
+from langgraph_memskill.benchmarks.metrics import (
+    EVIDENCE_RECALL,
+    EVIDENCE_SCORERS,
+    JudgeScorer,
+    answer_scorers,
+    within_depth,
+)
 from langgraph_memskill.benchmarks.registry import get_task, register, task_names
 from langgraph_memskill.benchmarks.samples import Question, Sample
 from langgraph_memskill.benchmarks.task import Answered, Found, Score, Task, session_evidence
@@ -91,6 +97,19 @@ async def test_evidence_recall_reads_the_first_twenty_memories():
     late = Found(memory=memory("late"), evidence_ids=("D1:2",))
     score = await EVIDENCE_RECALL(QUESTION, Answered(text="", found=(*found, late)))
     assert score.value == 0.5
+
+
+@pytest.mark.parametrize(
+    ("top_k", "names"),
+    [
+        (1, ["evidence_recall@1", "mrr"]),
+        (5, ["evidence_recall@5", "mrr"]),
+        (7, ["evidence_recall@7", "evidence_recall@5", "mrr"]),
+        (50, ["evidence_recall@20", "evidence_recall@5", "mrr"]),
+    ],
+)
+def test_a_recall_is_named_by_the_memories_that_it_can_count(top_k, names):
+    assert [scorer.name for scorer in within_depth(EVIDENCE_SCORERS, top_k)] == names
 
 
 def scorers_of(name):

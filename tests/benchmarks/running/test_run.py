@@ -85,6 +85,13 @@ def test_nothing_is_scored_as_retrieval_where_nothing_is_searched(tmp_path, file
     assert overall(log, "none").metrics["evidence_recall@20"].scored == 0
 
 
+def test_recall_is_named_by_the_number_of_memories_that_were_retrieved(tmp_path, file):
+    log = played(tmp_path, make_run(file, ReadingModel(), rows=("rag",), top_k=2))
+    recalls = [name for name in log.metrics if "recall" in name]
+    assert recalls == ["evidence_recall@2"]
+    assert overall(log, "rag").metrics["evidence_recall@2"].scored == 8
+
+
 def test_a_second_run_reads_no_span_again(tmp_path, file):
     played(tmp_path, make_run(file, ReadingModel()), "first")
     model = ReadingModel()
