@@ -2,7 +2,12 @@
 
 from typing import Any
 
-from langgraph_memskill.benchmarks.report.content import Report, categories, overall
+from langgraph_memskill.benchmarks.report.content import (
+    Report,
+    categories,
+    distinct_builds,
+    overall,
+)
 from langgraph_memskill.benchmarks.run_log import OVERALL, CategoryLog, MetricLog
 from langgraph_memskill.vega import load_altair
 
@@ -183,11 +188,13 @@ def _skill_rows(report: Report) -> list[dict[str, Any]]:
     has_places = len(samples) <= MAX_PLACES
     counted: dict[tuple[str, str], dict[str, int]] = {}
     for row in report.rows:
-        for build in row.log.builds:
-            for place in (_EVERYWHERE, build.sample) if has_places else (_EVERYWHERE,):
-                uses = counted.setdefault((place, row.label), {})
-                for skill, number in build.skill_uses.items():
-                    uses[skill] = uses.get(skill, 0) + number
+        placed = [(_EVERYWHERE, build) for build in distinct_builds(row.log)]
+        if has_places:
+            placed += [(build.sample, build) for build in row.log.builds]
+        for place, build in placed:
+            uses = counted.setdefault((place, row.label), {})
+            for skill, number in build.skill_uses.items():
+                uses[skill] = uses.get(skill, 0) + number
     return [
         {
             "place": place,

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from langgraph_memskill.benchmarks.intervals import Interval, difference_interval
 from langgraph_memskill.benchmarks.run_log import (
     OVERALL,
     BuildLog,
@@ -19,6 +18,9 @@ from langgraph_memskill.errors import ConfigError
 
 MAX_CHARACTERS = 12_000_000
 """Of all source spans on a page, and of all memories; longer ones are cut to fit."""
+
+_SEARCH_NOTHING = frozenset({"none", "full"})
+"""Rows that recall nothing, or everything, by design."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,17 +51,6 @@ class Report:
     rows: tuple[ReportRow, ...]
     metrics: tuple[str, ...]
     """All metrics of all runs, the main one first."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """One row less another one, over the questions that both have a score for."""
-
-    row: str
-    other: str
-    interval: Interval | None
-    """None if they share no scored question."""
-    num_pairs: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,46 +111,17 @@ def categories(report: Report) -> list[str]:
     return sorted(names - {OVERALL})
 
 
-def differences(report: Report, metric: str) -> list[Difference]:
-    """Each row less each later one that answered the same questions about the same data.
-
-    Args:
-        report: The runs.
-        metric: What is compared.
-    """
-    scores = [_scores(row.log.items, metric) for row in report.rows]
-    found = []
-    for first, row in enumerate(report.rows):
-        for second in range(first + 1, len(report.rows)):
-            other = report.rows[second]
-            if _data_key(report, row) != _data_key(report, other):
-                continue
-            shared = [name for name in scores[first] if name in scores[second]]
-            ours = [scores[first][name] for name in shared]
-            theirs = [scores[second][name] for name in shared]
-            pairs = zip(ours, theirs, strict=True)
-            found.append(
-                Difference(
-                    row=row.label,
-                    other=other.label,
-                    interval=difference_interval(ours, theirs),
-                    num_pairs=sum(a is not None and b is not None for a, b in pairs),
-                )
-            )
-    return found
-
-
 def built(report: Report) -> list[Built]:
     """What each row has built, for the rows that have written memories."""
     found = []
     for row in report.rows:
-        builds = row.log.builds
+        builds = distinct_builds(row.log)
         actions: dict[str, int] = {}
         for build in builds:
             for kind, number in build.actions.items():
                 actions[kind] = actions.get(kind, 0) + number
         failed = sum(build.failed_spans for build in builds)
-        broken = sum(build.error is not None for build in builds)
+        broken = sum(build.error is not None for build in row.log.builds)
         if actions or failed or broken:
             found.append(
                 Built(
@@ -171,6 +133,11 @@ def built(report: Report) -> list[Built]:
                 )
             )
     return found
+
+
+def distinct_builds(row: RowLog) -> list[BuildLog]:
+    """The builds of a row, each once: samples with the same history share one."""
+    return list({build.key: build for build in row.builds}.values())
 
 
 def explorer_data(report: Report, *, max_characters: int = MAX_CHARACTERS) -> dict[str, Any]:
@@ -198,6 +165,7 @@ def explorer_data(report: Report, *, max_characters: int = MAX_CHARACTERS) -> di
     return {
         "metrics": list(report.metrics),
         "rows": [row.label for row in report.rows],
+        "searches": [row.log.name not in _SEARCH_NOTHING for row in report.rows],
         "skills": list(pools.skills),
         "spans": [[_cut(text, span_limit), *rest] for text, *rest in pools.spans],
         "memories": [[_cut(text, memory_limit), *rest] for text, *rest in pools.memories],
@@ -233,10 +201,6 @@ def _name(path: Path) -> str:
 def _data_key(report: Report, row: ReportRow) -> tuple[str, str]:
     data = report.runs[row.run].log.data
     return data.task, data.sha256
-
-
-def _scores(items: Iterable[ItemLog], metric: str) -> dict[str, float | None]:
-    return {item.id: item.scores[metric].value if metric in item.scores else None for item in items}
 
 
 def _question(item: ItemLog) -> dict[str, Any]:

@@ -13,11 +13,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from langgraph_memskill.benchmarks.report.charts import EXTRA, PURPOSE, category_table, charts
-from langgraph_memskill.benchmarks.report.content import (
+from langgraph_memskill.benchmarks.report.comparing import (
     Difference,
+    best_cells,
+    deviations,
+    differences,
+)
+from langgraph_memskill.benchmarks.report.content import (
     Report,
     built,
-    differences,
     explorer_data,
     overall,
     read_report,
@@ -83,7 +87,9 @@ def report_page(report: Report, *, title: str | None = None) -> str:
             differences=_differences(report),
             category_table=category_table(report),
             built=built(report),
-            best=_best(report),
+            best=best_cells(report),
+            deviations=deviations(report),
+            has_judge=any(row.log.scoring.usage.calls for row in report.rows),
             has_prices=any(row.log.total.price is not None for row in report.rows),
             overall=overall,
             unscored=_unscored,
@@ -121,17 +127,6 @@ def _packed(data: object) -> str:
     return base64.b64encode(packed).decode("ascii")
 
 
-def _best(report: Report) -> dict[str, float]:
-    """The highest overall mean of each metric, where not all are equal."""
-    found: dict[str, list[float]] = {}
-    for row in report.rows:
-        part = overall(row.log)
-        for metric, summary in (part.metrics if part else {}).items():
-            if summary.mean is not None:
-                found.setdefault(metric, []).append(summary.mean)
-    return {metric: max(means) for metric, means in found.items() if max(means) > min(means)}
-
-
 def _differences(report: Report) -> dict[str, dict[tuple[str, str], Difference]]:
     """By metric and pair of rows; metrics and rows without any pair are left out."""
     found = {
@@ -146,7 +141,7 @@ def _unscored(part: CategoryLog | None) -> int:
     return max((m.unscored for m in part.metrics.values()), default=0) if part else 0
 
 
-def _number_cell(part: CategoryLog | None, metric: str, best: dict[str, float]) -> Markup:
+def _number_cell(part: CategoryLog | None, metric: str, *, is_best: bool = False) -> Markup:
     """A table cell with a mean and its interval; the exact mean is in an attribute."""
     summary = part.metrics.get(metric) if part else None
     if summary is None or summary.mean is None:
@@ -156,7 +151,7 @@ def _number_cell(part: CategoryLog | None, metric: str, best: dict[str, float]) 
         if summary.low is not None and summary.high is not None
         else ""
     )
-    kind = "number best" if best.get(metric) == summary.mean else "number"
+    kind = "number best" if is_best else "number"
     hint = f"{summary.scored} scored, {summary.unscored} unscored"
     return Markup(
         '<td class="{}" data-metric="{}" data-value="{}" title="{}">{:.3f}{}</td>'

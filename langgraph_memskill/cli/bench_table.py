@@ -12,21 +12,19 @@ if TYPE_CHECKING:
     from langgraph_memskill.benchmarks.running.estimate import Estimate
 
 
-_SHOWN = ("judge", "evidence_recall@20")
-"""Metrics in the table, besides the main one; the width of a terminal ends there."""
-
-
 def table(log: "RunLog") -> Table:
     """All rows over all questions: the main metrics, and beside them what they took.
 
     Everything else is in the log, and in the report.
     """
-    metrics = [log.metrics[0], *(name for name in log.metrics[1:] if name in _SHOWN)]
+    metrics = _shown(log.metrics)
     shown = Table(box=None, pad_edge=False)
     shown.add_column("system", no_wrap=True)
     for metric in metrics:
         shown.add_column(metric.replace("@", " @"), justify="right", no_wrap=metric == metrics[0])
-    for name in ("failed", "calls to build", "tokens to build", "tokens a question"):
+    names = ["failed", "calls to build", "tokens to build", "calls to answer", "tokens a question"]
+    judged = any(row.scoring.usage.calls for row in log.rows)
+    for name in [*names, *["judge's calls", "judge's tokens"] * judged]:
         shown.add_column(name, justify="right")
     priced = log.prices is not None
     if priced:
@@ -34,6 +32,8 @@ def table(log: "RunLog") -> Table:
     for row in log.rows:
         overall = _overall(row)
         cells = [_mean(overall.metrics[m], with_interval=m == metrics[0]) for m in metrics]
+        scoring = row.scoring.usage
+        judging = [f"{scoring.calls:,}", f"{scoring.tokens:,}"] if judged else []
         cost = [_price(row.total.price)] if priced else []
         shown.add_row(
             printable(row.title),
@@ -41,7 +41,9 @@ def table(log: "RunLog") -> Table:
             str(overall.failed),
             f"{row.building.usage.calls:,}",
             f"{row.building.usage.tokens:,}",
+            f"{row.answering.usage.calls:,}",
             f"{row.tokens_per_item:,.0f}",
+            *judging,
             *cost,
         )
     return shown
@@ -68,6 +70,13 @@ def summary(log: "RunLog") -> dict[str, Any]:
         row.model_dump(mode="json", exclude={"builds": True, "items": True}) for row in log.rows
     ]
     return {**document, "rows": rows}
+
+
+def _shown(metrics: Sequence[str]) -> list[str]:
+    """The main metric, the deepest recall and the judge: a terminal's width ends there."""
+    others = metrics[1:]
+    recall = next((name for name in others if name.startswith("evidence_recall@")), None)
+    return [metrics[0], *(name for name in others if name in ("judge", recall))]
 
 
 def _overall(row: "RowLog") -> "CategoryLog":

@@ -33,6 +33,11 @@ def test_the_table_shows_tokens_and_calls_beside_quality(run, fake_models, tmp_p
     assert [line.split()[0] for line in result.output.splitlines()[2:5]] == ["no", "RAG", "skills"]
 
 
+def test_the_table_names_the_depth_of_recall(run, fake_models, tmp_path):
+    result = bench(run, data_file(tmp_path), "--rows", "rag", "--top-k", "2")
+    assert "evidence_recall @2 " in result.output.splitlines()[1]
+
+
 def test_json_names_the_folder_and_holds_the_summary(run, fake_models, tmp_path):
     result = bench(run, data_file(tmp_path), "--rows", "rag", "--out", "run", "--json")
     document = json.loads(result.stdout)

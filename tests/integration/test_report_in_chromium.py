@@ -90,6 +90,8 @@ def test_the_numbers_on_the_page_are_those_of_the_log(open_report, tmp_path):
             "building": row.building.usage.tokens,
             "total": row.total.usage.tokens,
             "calls": row.total.usage.calls,
+            "answering_calls": row.answering.usage.calls,
+            "building_calls": row.building.usage.calls,
         }.items():
             shown = cells.locator(f'[data-name="{name}"]').inner_text()
             assert shown == f"{value:,}", name
@@ -141,6 +143,18 @@ def test_questions_are_searched_and_filtered(open_report):
     assert opened.ids() == ["conv-0/q5"]
     opened.page.locator("#state").select_option("unscored")
     assert opened.ids() == ["conv-0/q3"]
+
+
+def test_what_searches_nothing_misses_no_evidence(open_report):
+    opened = open_report(made_up_run(num_samples=1, num_questions=12, num_rows=3))
+    opened.page.locator("#state").select_option("missed")
+    of_any = opened.ids()
+    opened.page.locator("#row").select_option("plain RAG")
+    assert opened.ids() == of_any != []
+    assert "conv-0/q5" not in of_any  # it failed
+    for row in ("no memory", "full context"):
+        opened.page.locator("#row").select_option(row)
+        assert opened.ids() == []
 
 
 def test_memories_are_searched_in_the_chosen_row(open_report):
@@ -221,6 +235,15 @@ def test_several_runs_are_compared(open_report):
     f1 = opened.page.locator('#differences table[data-metric="f1"]')
     assert f1.locator("td[data-value]").count() == 6
     assert opened.count() == "24 of 24 questions"
+
+
+def test_runs_that_cannot_be_compared_say_why(open_report):
+    opened = open_report(made_up_run(num_rows=2), made_up_run(num_rows=2, seed=1, top_k=2))
+    row = opened.page.locator('#deviations tr[data-what="memories a question"]')
+    wanted = "memories a question 20 (run0) 2 (run1) not compared across"
+    assert " ".join(row.inner_text().split()) == wanted
+    f1 = opened.page.locator('#differences table[data-metric="f1"]')
+    assert f1.locator("td[data-value]").count() == 2
 
 
 @pytest.mark.slow

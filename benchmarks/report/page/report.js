@@ -129,7 +129,8 @@ class Explorer {
         return all.length > 1 && Math.max(...all) - Math.min(...all) >= 0.5;
       }
       case "missed": return item.evidence.length > 0
-        && played.some((one) => !one.recalled.some(([memory]) => this.isHit(item, memory)));
+        && played.some((one) => this.data.searches[one.row] && one.error === undefined
+          && !one.recalled.some(([memory]) => this.isHit(item, memory)));
       default: return true;
     }
   }

@@ -25,6 +25,7 @@ from langgraph_memskill.benchmarks.run_log import (
 )
 from langgraph_memskill.records import Usage
 
+READERS = (ModelLog(role="reader", name="extractive"),)
 METRICS = ("f1", "evidence_recall@20", "judge")
 KINDS = ("multi-hop", "single-hop", "temporal")
 
@@ -56,7 +57,7 @@ def build_log(sample, skills):
     uses = {skill: 1 + len(sample.spans) // len(skills) for skill in skills}
     return BuildLog(
         sample=sample.id,
-        key="0" * 8,
+        key=f"key of {sample.id}",
         memories=memories,
         num_memories=len(memories),
         skill_uses=uses,
@@ -140,22 +141,33 @@ def row_log(name, title, samples, items, *, skills=()):
     )
 
 
-def run_log(rows, samples, *, task="locomo", sha256="0" * 64, metrics=METRICS, run_id="abc"):
+def run_log(
+    rows,
+    samples,
+    *,
+    task="locomo",
+    sha256="0" * 64,
+    split="test",
+    metrics=METRICS,
+    run_id="abc",
+    models=READERS,
+    top_k=20,
+):
     return RunLog(
         id=run_id,
         data=DataLog(
             task=task,
             file="made_up.json",
             sha256=sha256,
-            split="test",
+            split=split,
             span_mode="full-session",
             samples=tuple(sample.id for sample in samples),
         ),
-        models=(ModelLog(role="reader", name="extractive"),),
+        models=models,
         environment=EnvironmentLog(
             git_revision="1234567", git_dirty=False, python="3.11", platform="Linux", packages={}
         ),
-        settings={"top_k": 20},
+        settings={"top_k": top_k},
         seeds={"random": 0},
         metrics=metrics,
         samples=tuple(samples),
@@ -194,6 +206,26 @@ def made_up_run(*, num_samples=2, num_questions=12, num_spans=30, num_rows=3, se
             items = [failed_item(item) if n % 40 == 5 else item for n, item in enumerate(items)]
         rows.append(row_log(name, title, samples, items, skills=skills))
     return run_log(rows, samples, **fields)
+
+
+def scored_run(*scores, **fields):
+    """One row for each list of F1 scores, over the same questions."""
+    run = made_up_run(num_samples=1, num_questions=len(scores[0]), num_rows=1)
+    items = run.rows[0].items
+    sample = sample_log("conv-0", 30)
+    rows = [
+        row_log(
+            f"row{n}",
+            f"row {n}",
+            [sample],
+            [
+                item.model_copy(update={"scores": {"f1": ScoreLog(value=value)}})
+                for item, value in zip(items, values, strict=True)
+            ],
+        )
+        for n, values in enumerate(scores)
+    ]
+    return run_log(rows, [sample], **fields)
 
 
 def game_run():

@@ -7,61 +7,26 @@ from hypothesis import strategies as st
 from langgraph_memskill.benchmarks.report.content import (
     Built,
     built,
-    differences,
     explorer_data,
     limit_of,
     make_report,
     read_report,
 )
-from langgraph_memskill.benchmarks.run_log import BuildLog, MemoryLog, ScoreLog, write_run_log
+from langgraph_memskill.benchmarks.run_log import BuildLog, MemoryLog, write_run_log
 from langgraph_memskill.errors import ConfigError, DataError
-from tests.benchmarks.report.runs import game_run, made_up_run, row_log, run_log, sample_log
+from tests.benchmarks.report.runs import (
+    game_run,
+    made_up_run,
+    row_log,
+    run_log,
+    sample_log,
+    scored_run,
+)
 
 
-def scored_run(*scores, **fields):
-    """One row for each list of F1 scores, over the same questions."""
-    run = made_up_run(num_samples=1, num_questions=len(scores[0]), num_rows=1)
-    items = run.rows[0].items
-    sample = sample_log("conv-0", 30)
-    rows = [
-        row_log(
-            f"row{n}",
-            f"row {n}",
-            [sample],
-            [
-                item.model_copy(update={"scores": {"f1": ScoreLog(value=value)}})
-                for item, value in zip(items, values, strict=True)
-            ],
-        )
-        for n, values in enumerate(scores)
-    ]
-    return run_log(rows, [sample], **fields)
-
-
-def test_differences_are_those_of_the_same_questions():
-    report = make_report([("run", scored_run([0.9, 0.5, None], [0.8, 0.4, 1.0]))])
-    [found] = differences(report, "f1")
-    assert (found.row, found.other, found.num_pairs) == ("row 0", "row 1", 2)
-    assert found.interval == pytest.approx((0.1, 0.1, 0.1))
-
-
-def test_each_pair_of_rows_is_compared_once():
-    report = make_report([("run", scored_run([1.0], [0.5], [0.0]))])
-    found = {(d.row, d.other): d.interval.mean for d in differences(report, "f1")}
-    assert found == {("row 0", "row 1"): 0.5, ("row 0", "row 2"): 1.0, ("row 1", "row 2"): 0.5}
-
-
-def test_runs_about_other_data_are_not_compared():
-    other = scored_run([0.0], sha256="1" * 64)
-    report = make_report([("a", scored_run([1.0])), ("b", other)])
-    assert differences(report, "f1") == []
-
-
-def test_runs_about_the_same_data_are_compared_and_share_questions():
+def test_runs_about_the_same_data_share_questions():
     report = make_report([("old", scored_run([0.25])), ("new", scored_run([1.0]))])
     assert [row.label for row in report.rows] == ["row 0 · old", "row 0 · new"]
-    [found] = differences(report, "f1")
-    assert found.interval.mean == -0.75
     [item] = explorer_data(report)["items"]
     assert [played["row"] for played in item["rows"]] == [0, 1]
 
@@ -137,6 +102,22 @@ def test_what_was_built_is_summed_over_the_samples():
             failed_samples=1,
         )
     ]
+
+
+def test_memories_that_samples_share_are_counted_once():
+    samples = [sample_log("a", 3), sample_log("b", 3), sample_log("c", 3)]
+    row = row_log("r", "r", samples, [], skills=("insert",))
+    builds = [build.model_copy(update={"failed_spans": 1}) for build in row.builds]
+    builds[1] = builds[0].model_copy(update={"sample": "b"})
+    report = make_report([("run", run_log([row.model_copy(update={"builds": builds})], samples))])
+    [found] = built(report)
+    assert (found.num_memories, found.actions, found.failed_spans) == (6, {"insert": 6}, 2)
+
+
+def test_rows_that_search_nothing_by_design_are_told_apart():
+    report = make_report([("run", made_up_run(num_rows=3, num_samples=1))])
+    assert [row.log.name for row in report.rows] == ["none", "rag", "full"]
+    assert explorer_data(report)["searches"] == [False, True, False]
 
 
 def test_a_memory_whose_span_is_not_in_the_log_is_shown_without():

@@ -10,10 +10,12 @@ import pytest
 
 from langgraph_memskill.benchmarks.report import charts as charts_module
 from langgraph_memskill.benchmarks.report.charts import charts
-from langgraph_memskill.benchmarks.report.content import differences, make_report
+from langgraph_memskill.benchmarks.report.comparing import differences
+from langgraph_memskill.benchmarks.report.content import make_report
 from langgraph_memskill.benchmarks.report.rendering import report_page, write_report
-from langgraph_memskill.benchmarks.run_log import write_run_log
+from langgraph_memskill.benchmarks.run_log import CostLog, write_run_log
 from langgraph_memskill.errors import DataError, MissingDependencyError
+from langgraph_memskill.records import Usage
 from tests.benchmarks.report.runs import game_run, made_up_run, run_log
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -74,6 +76,35 @@ def test_the_best_is_marked_unless_all_are_equal(report, page):
     assert page.count('class="number best"') == len(report.metrics)
     same = report_page(make_report([("run", made_up_run(num_rows=1))]))
     assert 'class="number best"' not in same
+
+
+def test_runs_that_differ_say_so(report, page):
+    assert 'id="deviations"' not in page
+    both = make_report([("a", made_up_run()), ("b", made_up_run(top_k=2))])
+    part = re.search(r'<section id="deviations">.*?</section>', report_page(both), re.DOTALL)[0]
+    assert re.findall(r'data-what="([^"]*)" class="bar"', part) == ["memories a question"]
+    assert '<b>20</b> <span class="faint">(a)</span>' in part
+    assert "not compared across" in part
+
+
+def named(page, row):
+    """Numbers of a row of the summary, by name."""
+    part = re.search(r'id="summary">.*?</table>', page, flags=re.DOTALL)[0]
+    cells = re.search(rf'<tr data-row="{row}">.*?</tr>', part, flags=re.DOTALL)[0]
+    return dict(re.findall(r'data-name="([^"]*)">([^<]*)<', cells))
+
+
+def test_calls_and_tokens_of_answering_building_and_judging_are_told():
+    run = made_up_run(num_rows=4)
+    scoring = CostLog(usage=Usage(calls=24, input_tokens=2400, output_tokens=24))
+    row = run.rows[3].model_copy(update={"scoring": scoring})
+    page = report_page(make_report([("run", run.model_copy(update={"rows": (row,)}))]))
+    found = named(page, "random skills")
+    assert found["answering_calls"] == "24"
+    assert found["building_calls"] == "60"
+    assert found["calls"] == "84"
+    assert (found["judging_calls"], found["judging"]) == ("24", "2,424")
+    assert "judging" not in named(report_page(make_report([("run", run)])), "random skills")
 
 
 def test_the_questions_are_in_the_page(report, page):
@@ -166,6 +197,20 @@ def test_the_chart_of_skills_counts_by_row_and_sample():
     }
     assert found["conv-1", "update"] == (11, pytest.approx(1 / 3))
     assert found["all samples", "update"] == (22, pytest.approx(1 / 3))
+
+
+def test_skills_of_memories_that_samples_share_are_counted_once():
+    run = made_up_run(num_rows=4, num_samples=2)
+    first, second = run.rows[3].builds
+    same = first.model_copy(update={"sample": second.sample})
+    row = run.rows[3].model_copy(update={"builds": (first, same)})
+    report = make_report([("run", run.model_copy(update={"rows": (row,)}))])
+    uses = {
+        row["place"]: row["uses"]
+        for row in data_of(charts(report)["skill-chart"])
+        if row["skill"] == "update"
+    }
+    assert uses == {"all samples": 11, "conv-0": 11, "conv-1": 11}
 
 
 def test_of_many_samples_the_skills_are_counted_together(monkeypatch):
