@@ -315,10 +315,15 @@ def read_run_log(path: Path) -> RunLog:
         DataError: If it is no complete log, or one of a newer version of this package.
     """
     file = path / LOG_FILE if path.is_dir() else path
+    if not file.exists():
+        raise DataError(_no_log(path))
     content = read_json(file)
     version = content.get("format_version") if isinstance(content, dict) else None
     if not isinstance(version, int):
-        raise DataError(f"{file} is no result log: it has no format_version")
+        raise DataError(
+            f"{file} is no result log: it has no format_version; name the folder of a run of "
+            f"memskill bench, or its {LOG_FILE}"
+        )
     if version > FORMAT_VERSION:
         raise DataError(
             f"{file} has format version {version}; this package reads up to {FORMAT_VERSION}: "
@@ -330,3 +335,13 @@ def read_run_log(path: Path) -> RunLog:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise DataError(f"{file} is no complete result log: {where}: {first['msg']}") from error
+
+
+def _no_log(path: Path) -> str:
+    """Why there is nothing to read."""
+    if path.is_dir() and any(path.iterdir()):
+        return (
+            f"the run in {path} has no {LOG_FILE}: if it was interrupted, give its memskill bench "
+            "command once more; or name another folder"
+        )
+    return f"there is no run in {path}: name the folder of a run of memskill bench"

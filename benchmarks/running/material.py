@@ -5,11 +5,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 
+from langgraph_memskill.benchmarks.checking import recognise
+from langgraph_memskill.benchmarks.reading import read_json
 from langgraph_memskill.benchmarks.run_log import DataLog
 from langgraph_memskill.benchmarks.running.settings import RunSettings
 from langgraph_memskill.benchmarks.samples import Question, Sample
-from langgraph_memskill.benchmarks.splits import read_split_file
+from langgraph_memskill.benchmarks.splits import Splits, read_split_file
 from langgraph_memskill.benchmarks.task import Task
 from langgraph_memskill.errors import ConfigError, DataError
 from langgraph_memskill.records import Span
@@ -76,7 +79,7 @@ def load_data(task: Task, file: Path, settings: RunSettings) -> RunData:
             f"the split {split!r} has no use for {settings.split_file}: take train, val or test, "
             "or leave the split file out"
         )
-    samples = _chosen(task, task.load(file), split, settings, file)
+    samples = _chosen(task, _loaded(task, file), split, settings, file)
     materials = tuple(
         material
         for material in (_material(task, sample, mode, settings) for sample in samples)
@@ -84,7 +87,9 @@ def load_data(task: Task, file: Path, settings: RunSettings) -> RunData:
     )
     materials = _limited(materials, settings.limit)
     if not materials:
-        raise ConfigError(f"the {split} split of {file} has no questions: choose another --split")
+        raise ConfigError(
+            f"the {split} split of {file} has no questions: choose another --split, or all"
+        )
     log = DataLog(
         task=task.name,
         file=file.name,
@@ -94,6 +99,25 @@ def load_data(task: Task, file: Path, settings: RunSettings) -> RunData:
         samples=tuple(material.sample.id for material in materials),
     )
     return RunData(log=log, materials=materials)
+
+
+def _loaded(task: Task, file: Path) -> list[Sample]:
+    try:
+        return task.load(file)
+    except DataError as error:
+        hint = _hint(task, file)
+        raise DataError(f"{error}. {hint}") from error
+
+
+def _hint(task: Task, file: Path) -> str:
+    """What to do with a file that cannot be loaded."""
+    try:
+        found = recognise(read_json(file))
+    except DataError:
+        found = None
+    if found is not None and found.value != task.name:
+        return f"The file looks like {found.value}, not {task.name}: name another file or benchmark"
+    return f"memskill data check {quote(str(file))} tells all that is wrong with it"
 
 
 def _chosen(
@@ -106,7 +130,9 @@ def _chosen(
             if settings.split_file is None
             else read_split_file(settings.split_file, samples)
         )
-        chosen = {"train": parts.train, "val": parts.val, "test": parts.test}[split]
+        chosen = parts._asdict()[split]
+        if not chosen:
+            raise ConfigError(_no_split(split, parts, settings.split_file or file))
     chosen = list(task.evaluated(chosen))
     known = {sample.id for sample in chosen}
     if missing := [name for name in settings.samples if name not in known]:
@@ -115,6 +141,14 @@ def _chosen(
             f"{', '.join(sorted(known)) or 'none'}"
         )
     return [sample for sample in chosen if not settings.samples or sample.id in settings.samples]
+
+
+def _no_split(split: str, parts: Splits[Sample], file: Path) -> str:
+    sizes = ", ".join(f"{name} {len(part)}" for name, part in parts._asdict().items() if part)
+    return (
+        f"{file} has no {split} split (samples: {sizes or 'none'}): choose another --split, or "
+        "all, or name a --split-file that has one"
+    )
 
 
 def _material(task: Task, sample: Sample, mode: SpanMode, settings: RunSettings) -> Material:

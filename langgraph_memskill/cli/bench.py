@@ -9,6 +9,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from langgraph_memskill.cli.bench_alfworld import alfworld
+from langgraph_memskill.cli.bench_options import (
+    CACHE,
+    RUNS,
+    AttemptsOption,
+    CacheOption,
+    ControllerOption,
+    DryRunOption,
+    LimitOption,
+    MaxFailuresOption,
+    OutOption,
+    SeedOption,
+    SkillsPerSpanOption,
+    TopKOption,
+    names_of_rows,
+)
+from langgraph_memskill.cli.data import DATA_FOLDER
 from langgraph_memskill.cli.options import EncoderOption, JsonOption, ModelOption
 from langgraph_memskill.cli.screen import Screen, counted
 from langgraph_memskill.errors import ConfigError
@@ -28,9 +44,12 @@ app = typer.Typer(no_args_is_help=True, help="Compare memory systems on public b
 def run(
     task_name: Annotated[str, typer.Argument(metavar="TASK", help="A name, or MODULE:TASK.")],
     data: Annotated[
-        list[Path],
-        typer.Option(help="The benchmark's file, or a folder that holds it; may be repeated."),
-    ],
+        list[Path] | None,
+        typer.Option(
+            help="The benchmark's file, or a folder that holds it; may be repeated.",
+            show_default="data/TASK, where memskill data get puts it",
+        ),
+    ] = None,
     rows: Annotated[
         str | None,
         typer.Option(
@@ -55,9 +74,7 @@ def run(
         ),
     ] = None,
     encoder: EncoderOption = None,
-    controller: Annotated[
-        Path | None, typer.Option(help="Folder of a trained controller, for its row.")
-    ] = None,
+    controller: ControllerOption = None,
     skills: Annotated[
         Path | None,
         typer.Option(help="Folder of a skill bank.", show_default="the seeds and a pack"),
@@ -72,7 +89,7 @@ def run(
     sample: Annotated[
         list[str] | None, typer.Option(help="Only this sample; may be repeated.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Questions at most.")] = None,
+    limit: LimitOption = None,
     span_mode: Annotated[
         str | None,
         typer.Option(
@@ -84,8 +101,8 @@ def run(
     span_workers: Annotated[
         int, typer.Option(min=1, help="Spans of a sample read side by side, and merged.")
     ] = 1,
-    skills_per_span: Annotated[int, typer.Option(min=1, help="Skills picked for a span.")] = 5,
-    top_k: Annotated[int, typer.Option(min=1, help="Memories for a span and a question.")] = 20,
+    skills_per_span: SkillsPerSpanOption = 5,
+    top_k: TopKOption = 20,
     product: Annotated[
         bool,
         typer.Option(
@@ -97,34 +114,22 @@ def run(
         int | None,
         typer.Option(min=1, help="Tokens that the row 'full' shows, the latest ones."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of chance and of the intervals.")] = 0,
+    seed: SeedOption = 0,
     concurrency: Annotated[
         int, typer.Option(min=1, help="Samples and questions worked on side by side.")
     ] = 8,
-    attempts: Annotated[int, typer.Option(min=1, help="Calls for one span or question.")] = 3,
-    max_failures: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Share of a row that may fail.")
-    ] = 0.1,
+    attempts: AttemptsOption = 3,
+    max_failures: MaxFailuresOption = 0.1,
     prices: Annotated[
         Path | None,
         typer.Option(help="JSON or TOML: input and output price per million tokens, by model."),
     ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="The folder of the run; the same command goes on there.",
-            show_default="bench-runs/NAME",
-        ),
-    ] = None,
-    cache: Annotated[
-        Path, typer.Option(help="Where memories that were built are kept, for all runs.")
-    ] = Path("bench-runs") / "memories",
+    out: OutOption = None,
+    cache: CacheOption = CACHE,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Build memories anew although they are kept.")
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be called.")
-    ] = False,
+    dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run the benchmark."""
@@ -136,7 +141,7 @@ def run(
 
         names = DEFAULT_ROWS if controller is None else (*DEFAULT_ROWS, "controller")
         settings = RunSettings(
-            rows=names if rows is None else tuple(name.strip() for name in rows.split(",")),
+            rows=names if rows is None else names_of_rows(rows),
             split=split,
             split_file=split_file,
             samples=tuple(sample or ()),
@@ -170,7 +175,7 @@ def run(
         if dry_run:
             _show_estimate(screen, benchmark, cache)
             continue
-        folder = out or Path("bench-runs") / f"{task.name}-{file.stem}-{benchmark.id[:8]}"
+        folder = out or RUNS / f"{task.name}-{file.stem}-{benchmark.id[:8]}"
         _play(screen, benchmark, folder, cache)
 
 
@@ -244,19 +249,34 @@ def _models(
     )
 
 
-def _files(task: "Task", places: list[Path]) -> list[Path]:
+def _files(task: "Task", places: list[Path] | None) -> list[Path]:
+    from langgraph_memskill.benchmarks.official_data import DATA_SETS
+
+    fetch = f"memskill data get {task.name}" if task.name in DATA_SETS else ""
+    if not places:
+        places = [DATA_FOLDER / task.name]
+        if not places[0].is_dir():
+            raise ConfigError(
+                f"no data was named, and there is no folder {places[0]}: name a file or folder "
+                f"with --data{f', or fetch it: {fetch}' * bool(fetch)}"
+            )
     files: list[Path] = []
     for place in places:
-        if not place.is_dir():
+        if place.is_dir():
+            found = [place / name for name in task.files if (place / name).is_file()]
+            if not found:
+                raise ConfigError(
+                    f"the folder {place} holds none of the files of {task.name} "
+                    f"({', '.join(task.files)}): name the file itself"
+                )
+            files += found
+        elif place.exists():
             files.append(place)
-            continue
-        found = [place / name for name in task.files if (place / name).is_file()]
-        if not found:
+        else:
             raise ConfigError(
-                f"the folder {place} holds none of the files of {task.name} "
-                f"({', '.join(task.files)}): name the file itself"
+                f"there is no file or folder {place}: correct --data"
+                f"{f', or fetch the data: {fetch}' * bool(fetch)}"
             )
-        files += found
     return files
 
 

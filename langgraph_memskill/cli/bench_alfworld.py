@@ -9,6 +9,21 @@ from rich.table import Table
 from rich.text import Text
 
 from langgraph_memskill.cli.alfworld import AlfworldDataOption, WorkersOption
+from langgraph_memskill.cli.bench_options import (
+    CACHE,
+    RUNS,
+    AttemptsOption,
+    CacheOption,
+    ControllerOption,
+    DryRunOption,
+    LimitOption,
+    MaxFailuresOption,
+    OutOption,
+    SeedOption,
+    SkillsPerSpanOption,
+    TopKOption,
+    names_of_rows,
+)
 from langgraph_memskill.cli.options import EncoderOption, JsonOption, ModelOption
 from langgraph_memskill.cli.screen import Screen, counted, printable
 
@@ -49,16 +64,14 @@ def alfworld(
         list[str] | None,
         typer.Option(help="Only this game, task folder or task type; may be repeated."),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Games at most.")] = None,
+    limit: LimitOption = None,
     workers: WorkersOption = None,
     max_steps: Annotated[
         int, typer.Option(min=1, help="Commands of a game; one that is not solved counts as all.")
     ] = 50,
     model: ModelOption = None,
     encoder: EncoderOption = None,
-    controller: Annotated[
-        Path | None, typer.Option(help="Folder of a trained controller, for its row.")
-    ] = None,
+    controller: ControllerOption = None,
     skills: Annotated[
         Path | None,
         typer.Option(
@@ -68,28 +81,14 @@ def alfworld(
     span_tokens: Annotated[
         int, typer.Option(min=1, help="Tokens of the trajectories of a span.")
     ] = 1024,
-    skills_per_span: Annotated[int, typer.Option(min=1, help="Skills picked for a span.")] = 5,
-    top_k: Annotated[int, typer.Option(min=1, help="Memories for a span and a game.")] = 20,
-    seed: Annotated[int, typer.Option(min=0, help="Of chance and of the intervals.")] = 0,
-    attempts: Annotated[int, typer.Option(min=1, help="Calls for one span or step.")] = 3,
-    max_failures: Annotated[
-        float,
-        typer.Option(min=0.0, max=1.0, help="Share of a row for which the model may fail."),
-    ] = 0.1,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="The folder of the run; the same command goes on there.",
-            show_default="bench-runs/NAME",
-        ),
-    ] = None,
-    cache: Annotated[
-        Path,
-        typer.Option(help="Where memories and trajectories that were made are kept."),
-    ] = Path("bench-runs") / "memories",
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be played and called.")
-    ] = False,
+    skills_per_span: SkillsPerSpanOption = 5,
+    top_k: TopKOption = 20,
+    seed: SeedOption = 0,
+    attempts: AttemptsOption = 3,
+    max_failures: MaxFailuresOption = 0.1,
+    out: OutOption = None,
+    cache: CacheOption = CACHE,
+    dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """ALFWorld: household tasks in text, with memories of other games' trajectories.
@@ -141,7 +140,7 @@ def alfworld(
     if dry_run:
         _show_estimate(screen, benchmark, cache, len(missing))
         return
-    named = out or Path("bench-runs") / f"alfworld-{split}-{benchmark.id[:8]}"
+    named = out or RUNS / f"alfworld-{split}-{benchmark.id[:8]}"
     _play(screen, benchmark, named, cache)
 
 
@@ -179,7 +178,7 @@ def _rows(rows: str | None, agent: str, controller: Path | None, screen: Screen)
             screen.note(f"The agent {agent} uses no memory: it has one row.")
         return ("none",)
     if rows is not None:
-        return tuple(name.strip() for name in rows.split(","))
+        return names_of_rows(rows)
     return DEFAULT_ALFWORLD_ROWS if controller is None else (*DEFAULT_ALFWORLD_ROWS, "controller")
 
 

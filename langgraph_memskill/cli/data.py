@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from langgraph_memskill.benchmarks.downloads import Fetched
     from langgraph_memskill.benchmarks.official_data import DataSet
 
+DATA_FOLDER = Path("data")
+"""Where data sets go, and are looked for: one folder each."""
+
 app = typer.Typer(no_args_is_help=True, help="Fetch and check the benchmarks' data.")
 
 
@@ -27,7 +30,7 @@ def get(
     ] = None,
     to: Annotated[
         Path, typer.Option("--to", help="Where to: one folder a data set is made in it.")
-    ] = Path("data"),
+    ] = DATA_FOLDER,
     source: Annotated[
         str | None,
         typer.Option(

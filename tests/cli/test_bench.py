@@ -1,9 +1,22 @@
+import inspect
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from langgraph_memskill.benchmarks import registry
+from langgraph_memskill.benchmarks.registry import get_task, register
+from langgraph_memskill.cli.bench import run as bench_run
+from langgraph_memskill.cli.bench_alfworld import alfworld
 from tests.benchmarks.running.worlds import data_file, record
 from tests.conftest import ReadingModel, WordEncoder
+
+
+@pytest.fixture
+def fixture_records():
+    folder = Path(__file__).parents[1] / "fixtures"
+    return lambda name: json.loads((folder / name).read_text(encoding="utf-8"))
 
 
 @pytest.fixture
@@ -99,13 +112,13 @@ def test_any_task_can_be_named_by_its_place(run, fake_models, tmp_path):
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (("--rows", "none,chess"), "there is no row 'chess'"),
+        (("--rows", "none,chess"), "there is no row 'chess'; there are none, full"),
         (("--rows", "controller"), "needs the folder of a trained controller"),
         (("--sample", "Bob"), "has no sample 'Bob'; it has Ann, Eve"),
         (("--span-mode", "paragraph"), "cannot be cut by"),
         (("--span-mode", "page"), "--span-mode 'page' is unknown"),
         (("--split", "rest"), "must be one of train, val, test, all"),
-        (("--split", "test"), "has no questions: choose another --split"),
+        (("--split", "test"), "has no test split (samples: train 2): choose another --split"),
         (("--prices", "none.json"), "price table none.json cannot be read"),
     ],
 )
@@ -129,16 +142,22 @@ def broken(change):
     ("content", "problem"),
     [
         (lambda: json.dumps([record("Ann")])[:-9], "is the file truncated?"),
+        (lambda: json.dumps([record("Ann")])[:-9], "memskill data check data.json tells all"),
         (lambda: json.dumps({"a": 1}), "expected a list of records"),
         (lambda: '[{"context": "", "input": "?"}]', "the field 'sample_id' is missing"),
+        (lambda: '[{"context": "", "input": "?"}]', "looks like hotpotqa, not locomo"),
+        (broken(lambda r: r[0]["qa"][1].update(category="x")), "question 1: the category 'x' is"),
         (broken(lambda r: r[1].pop("qa")), "record 1: the field 'qa' is missing"),
         (broken(lambda r: r[1].update(sample_id="Ann")), "2 records have the id 'Ann'"),
         (broken(lambda r: r[0]["qa"][0].update(category=9)), "the category 9 is unknown"),
     ],
-    ids=["truncated", "no list", "hotpotqa", "no questions", "ids twice", "category"],
+    ids=[
+        *("truncated", "advice", "no list", "hotpotqa", "another", "unreadable category"),
+        *("no questions", "ids twice", "category"),
+    ],
 )
 def test_a_wrong_file_gets_one_line_with_the_place(run, fake_models, tmp_path, content, problem):
-    file = tmp_path / "data.json"
+    file = Path("data.json")
     file.write_text(content(), encoding="utf-8")
     result = bench(run, file)
     assert result.exit_code == 1
@@ -148,6 +167,56 @@ def test_a_wrong_file_gets_one_line_with_the_place(run, fake_models, tmp_path, c
 def test_a_folder_without_the_files_names_them(run, fake_models, tmp_path):
     result = bench(run, tmp_path)
     assert "holds none of the files of locomo (locomo10.json, locomo8.json)" in result.stderr
+
+
+def test_a_file_that_is_not_there_says_where_data_come_from(run, fake_models):
+    result = bench(run, "nope.json")
+    assert result.exit_code == 1
+    assert "there is no file or folder nope.json" in result.stderr
+    assert "memskill data get locomo" in result.stderr
+
+
+def test_without_data_the_folder_of_data_get_is_taken(run, fake_models, tmp_path):
+    options = ("bench", "locomo", "--split", "all", "--model", "m", "--rows", "none", "--json")
+    missing = run(*options)
+    assert missing.exit_code == 1
+    assert "there is no folder data/locomo" in missing.stderr
+    assert "memskill data get locomo" in missing.stderr
+    Path("data/locomo").mkdir(parents=True)
+    data_file(tmp_path).rename("data/locomo/locomo10.json")
+    assert json.loads(run(*options).stdout)["data"]["file"] == "locomo10.json"
+
+
+def test_a_benchmark_without_a_data_set_is_not_said_to_be_fetchable(run, fake_models, monkeypatch):
+    monkeypatch.setattr(registry, "_registered", {})
+    register(replace(get_task("locomo"), name="diary"))
+    result = run("bench", "task", "diary", "--model", "m")
+    assert "there is no folder data/diary" in result.stderr
+    assert "memskill data get" not in result.stderr
+
+
+def test_hotpotqa_has_no_test_split(run, fake_models, fixture_records, tmp_path):
+    file = tmp_path / "eval_50.json"
+    file.write_text(json.dumps(fixture_records("hotpotqa.json")), encoding="utf-8")
+    result = run("bench", "hotpotqa", "--data", file, "--split", "test", "--model", "m")
+    assert result.exit_code == 1
+    assert "has no test split (samples: train 2): choose another --split, or all" in result.stderr
+
+
+def test_both_kinds_of_benchmarks_have_the_same_options():
+    ours, games = (inspect.signature(one).parameters for one in (bench_run, alfworld))
+    shared = ours.keys() & games.keys() - {
+        "data",
+        "split",
+        "rows",
+        "sample",
+        "skills",
+        "span_tokens",
+    }
+    assert {"controller", "top_k", "seed", "attempts", "max_failures", "out", "cache"} <= shared
+    for name in shared:
+        assert ours[name].annotation == games[name].annotation, name
+        assert ours[name].default == games[name].default, name
 
 
 def test_too_many_failures_exit_with_one_line(run, fake_models, tmp_path, monkeypatch):

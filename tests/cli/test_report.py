@@ -1,7 +1,10 @@
 """`memskill report`."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from langgraph_memskill.benchmarks.run_log import write_run_log
 from tests.benchmarks.report.runs import made_up_run
@@ -27,9 +30,32 @@ def test_several_runs_on_a_page_elsewhere(run: Run) -> None:
     assert "<title>Ours</title>" in Path("page.html").read_text("utf-8")
 
 
-def test_a_folder_without_a_run(run: Run) -> None:
-    Path("empty").mkdir()
-    failed = run("report", "empty")
+@pytest.mark.parametrize(
+    ("make", "name", "problem"),
+    [
+        (lambda: None, "nope", "there is no run in nope: name the folder of a run"),
+        (lambda: Path("empty").mkdir(), "empty", "there is no run in empty"),
+        (
+            lambda: write(Path("half/items.jsonl"), "{}"),
+            "half",
+            "the run in half has no run.json: if it was interrupted, give its memskill bench",
+        ),
+        (lambda: write(Path("cut/run.json"), '{"format_ver'), "cut", "is the file truncated?"),
+        (lambda: write(Path("data.json"), "[]"), "data.json", "is no result log"),
+    ],
+    ids=["nowhere", "empty", "interrupted", "truncated", "data"],
+)
+def test_what_is_no_run_gets_one_line(
+    run: Run, make: Callable[[], object], name: str, problem: str
+) -> None:
+    make()
+    failed = run("report", name)
     assert failed.exit_code == 1
-    assert "empty/run.json" in failed.stderr
-    assert not Path("empty/report.html").exists()
+    assert problem in failed.stderr
+    assert failed.stderr.count("\n") == 1
+    assert not list(Path().glob("**/report.html"))
+
+
+def write(file: Path, text: str) -> None:
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text, encoding="utf-8")
