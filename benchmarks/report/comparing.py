@@ -106,8 +106,8 @@ def _deviations(
     found = []
     for what in facts[0]:
         runs_by_value: dict[str, list[str]] = {}
-        for name, values in zip(names, facts, strict=True):
-            runs_by_value.setdefault(values[what], []).append(name)
+        for name, own in zip(names, facts, strict=True):
+            runs_by_value.setdefault(own[what], []).append(name)
         if len(runs_by_value) > 1:
             values = tuple((value, tuple(runs)) for value, runs in runs_by_value.items())
             found.append(Deviation(what=what, values=values, is_bar=is_bar))

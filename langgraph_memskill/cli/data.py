@@ -12,7 +12,8 @@ from langgraph_memskill.cli.screen import Screen, counted, printable
 from langgraph_memskill.errors import ConfigError
 
 if TYPE_CHECKING:
-    from langgraph_memskill.benchmarks.checking import DataProblem, DataReport
+    from langgraph_memskill.benchmarks.checking import DataReport
+    from langgraph_memskill.benchmarks.data_problems import DataProblem
     from langgraph_memskill.benchmarks.downloads import Fetched
     from langgraph_memskill.benchmarks.official_data import DataSet
 
