@@ -245,7 +245,7 @@ def _read_only(file: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _model(question: Question) -> Check:
-    from langgraph_memskill.models import load_model, model_name
+    from langgraph_memskill.models import is_extractive, load_model, model_name
 
     wanted = "extractive" if question.model is None else question.model
     model = load_model(wanted)
@@ -258,7 +258,7 @@ def _model(question: Question) -> Check:
             raise MemSkillError(f"{name} was called: {type(error).__name__}: {error}") from error
         took = time.perf_counter() - started
         return ok("model", f"{name} answered in {took:.1f} s: {str(reply.text).strip()[:60]!r}")
-    if wanted == "extractive":
+    if is_extractive(wanted):
         return warn(
             "model",
             f"{name}: a baseline without an LLM",

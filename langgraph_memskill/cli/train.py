@@ -110,6 +110,7 @@ def locomo(
     A run that was killed goes on with --resume FOLDER and ends as if it never had been.
     """
     screen = Screen(as_json=as_json)
+    from langgraph_memskill.models import is_extractive
     from langgraph_memskill.trainers.devices import usable_device
     from langgraph_memskill.trainers.metrics.writers import check_writers
     from langgraph_memskill.trainers.run_folder import only_process, read_manifest, write_manifest
@@ -150,7 +151,7 @@ def locomo(
     with only_process(folder):
         if resume is None:
             write_manifest(folder, manifest)
-        if manifest.model == _EXTRACTIVE:
+        if is_extractive(manifest.model):
             screen.note("Training with the extractive model, a baseline without an LLM.")
         trained_with = _encoder(manifest.encoder)
         with _watched(screen, folder, manifest.config) as on_progress:
@@ -172,6 +173,7 @@ def _manifest(
 ) -> "RunManifest":
     from langgraph_memskill.cli.train_locomo import file_hash, load_traces
     from langgraph_memskill.memory_folder import DEFAULT_PACKS
+    from langgraph_memskill.models import is_extractive
     from langgraph_memskill.skills.bank import SkillBank
     from langgraph_memskill.trainers.config import read_config
     from langgraph_memskill.trainers.run_folder import RunManifest
@@ -181,7 +183,7 @@ def _manifest(
     read = read_config(config, settings)
     traces = load_traces(data, conversations, read.span_mode)
     chosen = DEFAULT_PACKS if packs is None else tuple(packs)
-    if read.reward == "llm_judge" and (judge or model or _EXTRACTIVE) == _EXTRACTIVE:
+    if read.reward == "llm_judge" and is_extractive(judge or model or _EXTRACTIVE):
         raise ConfigError("reward=llm_judge needs an LLM: name one with --model or --judge")
     return RunManifest(
         run_id=uuid.uuid4().hex,

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from langgraph_memskill.trainers.skill_evolution import SkillEvolution
     from langgraph_memskill.trainers.stages import EvolutionPlan
 
-_EXTRACTIVE = "extractive"
-
 DesignerOption = Annotated[
     str | None,
     typer.Option(help="With --evolve: the designer's model.", show_default="the model itself"),
@@ -88,8 +86,10 @@ def with_evolution(manifest: "RunManifest", wishes: EvolutionWishes) -> "RunMani
             ]
             raise ConfigError(f"{', '.join(named)} mean nothing without --evolve")
         return manifest
+    from langgraph_memskill.models import is_extractive
+
     designer = wishes.designer or manifest.model
-    if designer == _EXTRACTIVE:
+    if is_extractive(designer):
         raise ConfigError(
             "--evolve needs a language model as designer, which the extractive model is not: name "
             "one with --designer, such as --designer openai:gpt-4.1-mini"

@@ -1,10 +1,11 @@
-"""Chat models: from a model string, from several keys and servers, from a GGUF file, by vLLM."""
+"""Chat models: from a model string, from several keys and servers, from a GGUF file."""
 
 from langgraph_memskill.models.loading import (
     KEY_VARIABLE,
     MODEL_VARIABLE,
+    is_extractive,
     load_model,
     model_name,
 )
 
-__all__ = ["KEY_VARIABLE", "MODEL_VARIABLE", "load_model", "model_name"]
+__all__ = ["KEY_VARIABLE", "MODEL_VARIABLE", "is_extractive", "load_model", "model_name"]

