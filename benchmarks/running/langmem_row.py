@@ -1,25 +1,38 @@
 """LangMem's memory manager as a row, with the package langmem (extra `langmem`)."""
 
+import json
 import time
-from collections.abc import Iterable
+import uuid
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from importlib.metadata import version
 from importlib.util import find_spec
+from threading import Lock
 from typing import Any
 
-from langchain_core.callbacks import UsageMetadataCallbackHandler
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage, SystemMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.runnables import Runnable
 from langgraph.store.base import SearchItem
 from langgraph.store.memory import InMemoryStore
 
 from langgraph_memskill.benchmarks.running.builds import Build
-from langgraph_memskill.benchmarks.running.construction import Executor
+from langgraph_memskill.benchmarks.running.construction import SAVE_EVERY_S, Executor
 from langgraph_memskill.benchmarks.running.material import Material, digest
 from langgraph_memskill.benchmarks.running.systems import NAMESPACE, OnSave, OnSpans, System
 from langgraph_memskill.errors import ConfigError, missing_dependency
 from langgraph_memskill.memory_folder import store_index
-from langgraph_memskill.records import Memory, Source, Span, Usage
+from langgraph_memskill.records import ActionType, Memory, Source, Span, Usage
 from langgraph_memskill.stores.items import aread_items
+from langgraph_memskill.writing.usage import usage_of
+
+_KIND = "Memory"
+"""LangMem's name for a memory that is plain text."""
+_IDS = uuid.UUID("7b1f3f0a-6f0b-4c55-9a38-54c1f6a6f1de")
 
 
 class LangMemSystem(System):
@@ -51,61 +64,171 @@ class LangMemSystem(System):
     def key(self, material: Material) -> str:
         """Of data, model, encoder and LangMem's version."""
         executor = self._executor
-        names = [executor.model_name, executor.encoder.name, executor.settings.top_k]
-        return digest([self.name, self.settings, material.content_key, names])
+        names = [executor.model_name, executor.model_spec, executor.encoder.name]
+        top_k = executor.settings.top_k
+        return digest([self.name, self.settings, material.content_key, names, top_k])
 
     async def build(
         self, material: Material, start: Build, on_spans: OnSpans, on_save: OnSave
     ) -> Build:
-        """Show LangMem one span after the other; a span that it fails on is counted."""
-        from langmem import create_memory_store_manager
+        """Show LangMem one span after the other, from where `start` stopped.
 
-        store = InMemoryStore(index=_index(self._executor))
-        manager = create_memory_store_manager(
-            self._executor.model,
-            namespace=NAMESPACE,
-            store=store,
-            query_limit=self._executor.settings.top_k,
-        )
-        sources: dict[str, tuple[Source, ...]] = {}
-        counter = UsageMetadataCallbackHandler()
-        calls, begun = _Calls(), time.perf_counter()
-        failed: dict[str, str] = {}
-        known: dict[str, object] = {}
-        for span in material.spans:
-            message = {"role": "user", "content": span.text}
-            try:
-                await manager.ainvoke({"messages": [message]}, {"callbacks": [counter, calls]})
-            except Exception as error:  # noqa: BLE001  # one span is no reason to stop
-                failed[span.id] = f"{type(error).__name__}: {str(error)[:300]}"
-            items = await aread_items(store, NAMESPACE)
-            for item in items:
-                if known.get(item.key) != item.value:
-                    known[item.key] = item.value
-                    sources[item.key] = (*sources.get(item.key, ()), _source(span))
+        A span with a call that fails is shown again, as often as the settings say, and then counted
+        as failed; LangMem writes after its last call, so nothing of it was written.
+        """
+        notes = _Notes(InMemoryStore(index=_index(self._executor)), start.memories, start.key)
+        await notes.fill()
+        manager = self._manager(notes.store)
+        on_spans(start.done)
+        build, saved_at, begun = start, time.monotonic(), time.perf_counter()
+        for span in material.spans[start.done :]:
+            calls = _Calls()
+            failed = await _show(manager, span, calls)
+            actions = Counter(build.actions) + await notes.settle(span)
+            build = replace(
+                build,
+                done=build.done + 1,
+                actions=dict(sorted(actions.items())),
+                failed=build.failed | failed,
+                usage=build.usage + calls.usage,
+            )
+            if build.is_complete or time.monotonic() - saved_at >= SAVE_EVERY_S:
+                seconds = start.seconds + time.perf_counter() - begun
+                build = replace(build, memories=notes.memories, seconds=seconds)
+                on_save(build)
+                saved_at = time.monotonic()
             on_spans(1)
-        memories = tuple(_memory(item, sources) for item in await aread_items(store, NAMESPACE))
-        build = replace(
-            start,
-            done=len(material.spans),
-            memories=memories,
-            failed=failed,
-            usage=_usage(calls.count, counter),
-            seconds=time.perf_counter() - begun,
-        )
-        on_save(build)
         return build
 
+    def _manager(self, store: InMemoryStore) -> Runnable[Any, Any]:
+        from langmem import create_memory_store_manager
 
-class _Calls(UsageMetadataCallbackHandler):
-    """Counts the calls of chat models."""
+        settings = self._executor.settings
+        manager: Runnable[Any, Any] = create_memory_store_manager(
+            self._executor.model, namespace=NAMESPACE, store=store, query_limit=settings.top_k
+        )
+        return manager.with_retry(
+            retry_if_exception_type=(Exception, _CallFailed),
+            stop_after_attempt=settings.model_attempts,
+        )
+
+
+async def _show(manager: Runnable[Any, Any], span: Span, calls: "_Calls") -> dict[str, str]:
+    """Let LangMem read a span; gives the reason by the span's id if it could not."""
+    message = {"role": "user", "content": span.text}
+    try:
+        await manager.ainvoke({"messages": [message]}, {"callbacks": [calls]})
+    except _CallFailed as failed:
+        return {span.id: _reason(failed.error)}
+    except Exception as error:  # noqa: BLE001  # one span is no reason to stop
+        return {span.id: _reason(error)}
+    return {}
+
+
+def _reason(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error)[:300]}"
+
+
+class _CallFailed(BaseException):
+    """A call of the model failed.
+
+    No `Exception`, because LangMem's extractor takes any for a reply that can be mended: it shows
+    the model the error and asks again, 25 times, or goes on with half of a reply.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+class _Notes:
+    """What LangMem has in its store, with the spans that it is from.
+
+    LangMem's ids are drawn by chance, and the model is shown them: new memories get ids that follow
+    from their span, so that equal replies give equal runs.
+    """
+
+    def __init__(self, store: InMemoryStore, memories: Sequence[Memory], key: str) -> None:
+        self.store = store
+        self._key = key
+        self._memories = {memory.id: memory for memory in memories}
+
+    @property
+    def memories(self) -> tuple[Memory, ...]:
+        """All that there are, in the order in which they were written first."""
+        return tuple(self._memories.values())
+
+    async def fill(self) -> None:
+        """Put the memories into the store as LangMem does."""
+        for memory in self.memories:
+            # One by one: `InMemoryStore` refuses a batch in which two items have the same text.
+            value = {"kind": _KIND, "content": {"content": memory.content}}
+            await self.store.aput(NAMESPACE, memory.id, value)
+
+    async def settle(self, span: Span) -> Counter[str]:
+        """Take over what LangMem has made of a span; counts its actions by type."""
+        items = {item.key: item for item in await aread_items(self.store, NAMESPACE)}
+        actions = Counter[str]()
+        for gone in self._memories.keys() - items.keys():
+            del self._memories[gone]
+            actions[ActionType.DELETE.value] += 1
+        for key, item in items.items():
+            known = self._memories.get(key)
+            if known is None:
+                number = actions[ActionType.INSERT.value]
+                await self._add(item, span, number)
+                actions[ActionType.INSERT.value] += 1
+            elif known.content != _text(item):
+                sources = (*known.sources, _source(span))
+                self._memories[key] = _memory(key, item, sources, known.created_at)
+                actions[ActionType.UPDATE.value] += 1
+        return actions
+
+    async def _add(self, item: SearchItem, span: Span, number: int) -> None:
+        new_id = uuid.uuid5(_IDS, f"{self._key}/{span.id}/{number}").hex
+        await self.store.adelete(NAMESPACE, item.key)
+        await self.store.aput(NAMESPACE, new_id, item.value)
+        self._memories[new_id] = _memory(new_id, item, (_source(span),), item.created_at)
+
+
+class _Calls(BaseCallbackHandler):
+    """Counts the calls of chat models, failed ones included, and their tokens.
+
+    A failed call ends the reading of the span; see `_CallFailed`.
+    """
 
     def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
+        self.usage = Usage()
+        self._prompts: dict[uuid.UUID, list[BaseMessage]] = {}
+        # Synchronous handlers are called in threads.
+        self._lock = Lock()
 
-    def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
-        self.count += 1
+    def on_chat_model_start(
+        self,
+        serialized: dict[str, Any],
+        messages: list[list[BaseMessage]],
+        *,
+        run_id: uuid.UUID,
+        **kwargs: Any,
+    ) -> None:
+        # A model reads the tools' descriptions like its prompt.
+        tools = (kwargs.get("invocation_params") or {}).get("tools") or ()
+        shown = [SystemMessage(json.dumps(tool, default=str)) for tool in tools]
+        with self._lock:
+            self.usage += Usage(calls=1)
+            self._prompts[run_id] = [*shown, *messages[0]]
+
+    def on_llm_error(self, error: BaseException, *, run_id: uuid.UUID, **kwargs: Any) -> None:
+        with self._lock:
+            self._prompts.pop(run_id, None)
+        if isinstance(error, Exception):
+            raise _CallFailed(error) from error
+
+    def on_llm_end(self, response: LLMResult, *, run_id: uuid.UUID, **kwargs: Any) -> None:
+        generation = response.generations[0][0]
+        message = generation.message if isinstance(generation, ChatGeneration) else generation.text
+        with self._lock:
+            tokens = usage_of(self._prompts.pop(run_id, []), message)
+            self.usage += replace(tokens, calls=0)
 
 
 def _index(executor: Executor) -> Any:
@@ -120,29 +243,24 @@ def _calls_tools(model: BaseChatModel) -> bool:
     return bind_tools is not BaseChatModel.bind_tools and not isinstance(model, ExtractiveChatModel)
 
 
-def _usage(calls: int, counter: UsageMetadataCallbackHandler) -> Usage:
-    reported: Iterable[Any] = counter.usage_metadata.values()
-    tokens = [(entry["input_tokens"], entry["output_tokens"]) for entry in reported]
-    return Usage(
-        calls=calls,
-        input_tokens=sum(read for read, _ in tokens),
-        output_tokens=sum(written for _, written in tokens),
-    )
-
-
 def _source(span: Span) -> Source:
     turns = tuple(turn.id for turn in span.turns)
     return Source(span_id=span.id, turn_ids=turns, session=span.session, time=span.time)
 
 
-def _memory(item: SearchItem, sources: dict[str, tuple[Source, ...]]) -> Memory:
+def _text(item: SearchItem) -> str:
     content = item.value.get("content", item.value)
-    text = content.get("content", content) if isinstance(content, dict) else content
+    return str(content.get("content", content) if isinstance(content, dict) else content)
+
+
+def _memory(
+    memory_id: str, item: SearchItem, sources: tuple[Source, ...], created_at: datetime
+) -> Memory:
     return Memory(
-        id=item.key,
-        content=str(text),
+        id=memory_id,
+        content=_text(item),
         namespace=NAMESPACE,
-        created_at=item.created_at,
+        created_at=created_at,
         updated_at=item.updated_at,
-        sources=sources.get(item.key, ()),
+        sources=sources,
     )

@@ -1,5 +1,6 @@
 """What model calls cost: counted from the model's own report, or else estimated."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -37,7 +38,8 @@ def usage_of(prompt: Sequence[BaseMessage], reply: object) -> Usage:
 
     Returns:
         One call with the tokens that the message reports. A message without such a report, or
-        something that is no message, counts as estimated: the tokens of the texts.
+        something that is no message, counts as estimated: the tokens of the texts, and of the
+        arguments of tool calls.
     """
     message = reply.get("raw") if isinstance(reply, dict) else reply
     if isinstance(message, AIMessage) and (reported := message.usage_metadata):
@@ -46,7 +48,7 @@ def usage_of(prompt: Sequence[BaseMessage], reply: object) -> Usage:
             input_tokens=reported["input_tokens"],
             output_tokens=reported["output_tokens"],
         )
-    written = str(message.text) if isinstance(message, BaseMessage) else str(message or "")
+    written = _written(message)
     tokenizer = default_tokenizer()
     return Usage(
         calls=1,
@@ -54,3 +56,11 @@ def usage_of(prompt: Sequence[BaseMessage], reply: object) -> Usage:
         output_tokens=len(tokenizer.split(written)),
         estimated_calls=1,
     )
+
+
+def _written(message: object) -> str:
+    if not isinstance(message, BaseMessage):
+        return str(message or "")
+    calls = message.tool_calls if isinstance(message, AIMessage) else []
+    arguments = [json.dumps(call["args"], default=str, ensure_ascii=False) for call in calls]
+    return "\n".join([str(message.text), *arguments])
