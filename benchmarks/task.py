@@ -10,12 +10,21 @@ from pathlib import Path
 from typing import Protocol
 
 from langgraph_memskill.benchmarks.samples import Question, Sample
-from langgraph_memskill.benchmarks.splits import Splits
+from langgraph_memskill.benchmarks.splits import Splits, split_at
 from langgraph_memskill.errors import ConfigError
 from langgraph_memskill.prompts import AnswerStyle
 from langgraph_memskill.records import Memory, Span, Usage
-from langgraph_memskill.spans import SpanMode
+from langgraph_memskill.spans import Layout, SpanMode, split_sessions, split_text
 from langgraph_memskill.tokens import Tokenizer
+
+_LAYOUT = Layout(
+    opening=lambda turn: f"{turn.speaker}: ",
+    closing=lambda turn: "",
+    separator="\n",
+    header=lambda date, mode: f"DATE: {date}\n",
+    repeats_opening=True,
+)
+"""Of conversations whose task does not say how to write them down."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +115,7 @@ its spans and the memory's sources."""
 class PromptSet:
     """How a benchmark wants its questions answered."""
 
-    style: AnswerStyle
+    style: AnswerStyle = AnswerStyle.SHORT
     """How the answer is worded."""
     with_date: bool = False
     """Whether the reader is told when the question is asked."""
@@ -115,6 +124,46 @@ class PromptSet:
 def all_questions(sample: Sample) -> tuple[Question, ...]:
     """Every question of a sample."""
     return sample.questions
+
+
+def all_for_testing(samples: Sequence[Sample]) -> Splits[Sample]:
+    """Every sample in the test set."""
+    return split_at(samples, 0, 0, len(samples))
+
+
+def cut_sample(
+    sample: Sample,
+    mode: SpanMode | str = SpanMode.FIXED,
+    *,
+    chunk_tokens: int = 1024,
+    overlap: int = 128,
+    tokenizer: Tokenizer | None = None,
+) -> list[Span]:
+    """Cut any sample into spans: its sessions if it has some, else its text.
+
+    The arguments are those of `spans.split_sessions` and `spans.split_text`.
+
+    Raises:
+        ConfigError: The mode does not fit the sample, or a length is out of range.
+    """
+    if sample.sessions:
+        return split_sessions(
+            sample.sessions,
+            mode,
+            layout=_LAYOUT,
+            chunk_tokens=chunk_tokens,
+            overlap=overlap,
+            tokenizer=tokenizer,
+            id_prefix=f"{sample.id}:",
+        )
+    return split_text(
+        sample.text,
+        mode,
+        chunk_tokens=chunk_tokens,
+        overlap=overlap,
+        tokenizer=tokenizer,
+        id_prefix=f"{sample.id}:",
+    )
 
 
 def turn_evidence(sample: Sample, spans: Sequence[Span], memory: Memory) -> tuple[str, ...]:
@@ -138,19 +187,19 @@ class Task:
     """A sentence for people."""
     load: Callable[[Path], list[Sample]]
     """File to samples in file order; raises `DataError` for what is wrong with the file."""
-    split: Callable[[Sequence[Sample]], Splits[Sample]]
+    split: Callable[[Sequence[Sample]], Splits[Sample]] = all_for_testing
     """How samples are divided if no split file says it."""
-    cut_spans: CutSpans
-    modes: tuple[SpanMode, ...]
+    cut_spans: CutSpans = cut_sample
+    modes: tuple[SpanMode, ...] = (SpanMode.FIXED, SpanMode.SESSION)
     """Ways to cut a sample into spans that fit; the first one is the default."""
-    chunk_mode: SpanMode
+    chunk_mode: SpanMode = SpanMode.FIXED
     """How the raw chunks of the baseline without memories are cut."""
     chunk_text: Callable[[str], str] = str
     """What a raw chunk is shown and found by; the default is its text as it is."""
-    prompts: PromptSet
+    prompts: PromptSet = PromptSet()
     scorers: tuple[Scorer, ...]
     """The first one is the main metric."""
-    evidence_ids: EvidenceIds
+    evidence_ids: EvidenceIds = turn_evidence
     questions: Callable[[Sample], tuple[Question, ...]] = all_questions
     """The questions that count."""
     evaluated: Callable[[Sequence[Sample]], Sequence[Sample]] = list

@@ -1,6 +1,8 @@
 """`memskill bench`: compares memory systems on public benchmarks."""
 
 import inspect
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -163,6 +165,9 @@ def run(
             max_failures=max_failures,
             rebuild=rebuild,
         )
+        if ":" in task_name and os.getcwd() not in sys.path:
+            # A script's path lacks the folder that it is called in; last, to hide no other module.
+            sys.path.append(os.getcwd())
         task = get_task(task_name)
         files = _files(task, data)
         if out is not None and len(files) > 1:

@@ -17,7 +17,8 @@ from langgraph_memskill.benchmarks.samples import Question, Sample
 from langgraph_memskill.benchmarks.task import Answered, Found, Score, Task, session_evidence
 from langgraph_memskill.errors import ConfigError
 from langgraph_memskill.judging import Judge
-from langgraph_memskill.records import Source
+from langgraph_memskill.records import Source, Turn
+from langgraph_memskill.spans import Session
 from tests.benchmarks.memories import memory
 
 
@@ -60,6 +61,24 @@ def test_what_is_no_task_is_refused(name, problem):
 def test_a_raw_document_is_shown_without_its_number():
     assert get_task("hotpotqa").chunk_text("Document 12:\nLeeds\nA city.") == "Leeds\nA city."
     assert get_task("locomo").chunk_text("Document 12:") == "Document 12:"
+
+
+def test_a_task_needs_no_more_than_a_loader_and_scorers():
+    task = Task(name="mine", title="Mine", load=lambda path: [], scorers=answer_scorers(_same))
+    turns = (Turn(id="t1", speaker="Ann", text="Hi."), Turn(id="t2", speaker="Ben", text="Hello."))
+    chat = Sample(id="a", questions=(), sessions=(Session(id="s", date="1 May", turns=turns),))
+    text = Sample(id="b", questions=(), text="One.\n\nTwo.")
+    assert task.split([chat, text]).test == [chat, text]
+    for mode in task.modes:
+        [span] = task.cut_spans(chat, mode)
+        assert span.text == "DATE: 1 May\nAnn: Hi.\nBen: Hello."
+        assert [turn.id for turn in span.turns] == ["t1", "t2"]
+        assert [span.text for span in task.cut_spans(text, mode)] == ["One.\n\nTwo."]
+    assert len(task.cut_spans(text, chunk_tokens=1, overlap=0)) > 1
+
+
+def _same(answer, question):
+    return float(answer in question.answers)
 
 
 def test_two_scorers_of_one_name_are_refused():

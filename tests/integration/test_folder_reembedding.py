@@ -113,16 +113,16 @@ def test_others_read_and_write_meanwhile(
 
 
 KILLED = """
-import sys
+import sys, time
 from pathlib import Path
 from conftest import LetterEncoder
 from langgraph_memskill.folder_reembedding import reembed_folder
 
-def wait_for_the_kill(progress):
+def slowly(progress):
     print(progress.num_done, flush=True)
-    sys.stdin.read()
+    time.sleep(0.2)
 
-reembed_folder(Path(sys.argv[1]), LetterEncoder(), on_progress=wait_for_the_kill)
+reembed_folder(Path(sys.argv[1]), LetterEncoder(), on_progress=slowly)
 """
 
 
@@ -130,7 +130,6 @@ def test_a_kill_in_the_middle(folder: Path, model: Any, encoder: Any, other_enco
     tests = str(Path(__file__).parent.parent)
     with subprocess.Popen(
         [sys.executable, "-c", KILLED, str(folder)],
-        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": tests},
     ) as process:

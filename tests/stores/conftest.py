@@ -4,6 +4,7 @@ import asyncio
 import math
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -17,10 +18,9 @@ import pytest
 from langgraph.store.base import Op
 
 from langgraph_memskill.stores.chroma import ChromaStore
-from tests.ports import free_port
 
 DIMS = 3
-START_S = 300
+START_S = 60
 
 
 def embed_letters(texts: list[str]) -> list[list[float]]:
@@ -45,7 +45,9 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if executable is None:
         pytest.skip("the executable 'chroma' is not installed beside Python")
     folder = tmp_path_factory.mktemp("server")
-    port = free_port()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     command = [executable, "run", "--path", str(folder), "--host", "127.0.0.1", "--port", str(port)]
     environment = {**os.environ, "CHROMA_TELEMETRY": "false"}
     with subprocess.Popen(
