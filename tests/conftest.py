@@ -1,16 +1,19 @@
 """Fakes at the chat-model border and a toy encoder; both read what they are given."""
 
 import hashlib
+import os
 import re
 import subprocess
 import tempfile
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
@@ -25,9 +28,27 @@ from langgraph_memskill.prompts import ExtractionRequest, read_answer, read_extr
 from langgraph_memskill.records import ActionType
 from langgraph_memskill.skills.bank import SkillBank
 
-# The same examples in every run, and no failure because the machine is busy.
-settings.register_profile("repeatable", deadline=None, derandomize=True)
+# No failure because the machine is busy.
+_UNHURRIED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+# The same examples in every run; `pytest --hypothesis-profile explore` looks for new ones.
+settings.register_profile("repeatable", derandomize=True, **_UNHURRIED)
+settings.register_profile("explore", max_examples=1000, print_blob=True, **_UNHURRIED)
 settings.load_profile("repeatable")
+
+# No vocabulary that another program has left in the folder of temporary files.
+os.environ["TIKTOKEN_CACHE_DIR"] = ""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the repeatable examples apart from the modules that happen to be loaded.
+
+    Hypothesis takes literals out of every module of ours that was imported so far: without this,
+    running tests in another order, or a change in an unrelated module, gives other examples.
+    """
+    if not config.getoption("--hypothesis-profile"):
+        assert hasattr(providers, "_get_local_constants"), "Hypothesis has another name for it now"
+        nothing = providers._local_constants
+        providers._get_local_constants = lambda: nothing
 
 
 class WordEncoder(Embeddings):
@@ -166,9 +187,34 @@ def model() -> ReadingModel:
     return ReadingModel()
 
 
+class SharedStore(InMemoryStore):
+    """LangGraph's store in memory, which here may be read by one thread while another writes.
+
+    InMemoryStore itself then raises "dictionary changed size during iteration" now and then.
+    """
+
+    __slots__ = ("_guard",)
+
+    def __init__(self, *, index: Any = None) -> None:
+        super().__init__(index=index)
+        self._guard = threading.RLock()
+
+    def _prepare_ops(self, ops: Any) -> Any:
+        with self._guard:
+            return super()._prepare_ops(ops)
+
+    def _insertinmem_store(self, to_embed: Any, embeddings: Any) -> None:
+        with self._guard:
+            super()._insertinmem_store(to_embed, embeddings)
+
+    def _apply_put_ops(self, put_ops: Any) -> None:
+        with self._guard:
+            super()._apply_put_ops(put_ops)
+
+
 @pytest.fixture
 def store(encoder: WordEncoder) -> InMemoryStore:
-    return InMemoryStore(index={"dims": encoder.dim, "embed": encoder, "fields": ["text"]})
+    return SharedStore(index={"dims": encoder.dim, "embed": encoder, "fields": ["text"]})
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ Run as a program, it imports everything once and opens no store itself, so that 
 """
 
 import importlib
+import itertools
 import json
 import os
 import random
@@ -12,7 +13,7 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,22 +77,24 @@ def wait(child: int, reader: int, heard: bytes = b"") -> tuple[int, list[Any]]:
     return status, [json.loads(line) for line in said if line.endswith("\n")]
 
 
-def remembering(folder: Path, name: str) -> Callable[[Say], None]:
-    """Insert, update, insert and delete; every acknowledged text is said."""
+def remembering(folder: Path, name: str, times: Iterable[int] = (0,)) -> Callable[[Say], None]:
+    """Insert, update, insert and delete, so many times; every acknowledged text is said."""
 
     def work(say: Say) -> None:
         memory = open_memory(folder)
         say("open")
-        for step in (
-            f"remember {name}a",
-            f"change {name}a to {name}b",
-            f"remember {name}c",
-            f"forget {name}c",
-        ):
-            result = memory.remember(step, user_id=USER)
-            assert not result.failed, result.failed
-            for action in result.actions:  # none if the chosen skills do not allow the step
-                say(["done", action.change_id, action.memory_id, action.content])
+        for number in times:
+            one, other, gone = (f"{name}n{number}{letter}" for letter in "abc")
+            for step in (
+                f"remember {one}",
+                f"change {one} to {other}",
+                f"remember {gone}",
+                f"forget {gone}",
+            ):
+                result = memory.remember(step, user_id=USER)
+                assert not result.failed, result.failed
+                for action in result.actions:  # none if the chosen skills do not allow the step
+                    say(["done", action.change_id, action.memory_id, action.content])
         memory.close()
 
     return work
@@ -152,7 +155,8 @@ def check(folder: Path, acknowledged: list[Any], users: Sequence[str] = (USER,))
 def killed_at_random(folder: Path, rounds: int) -> dict[str, Any]:
     """Kill after a random time: counted from the start in one round, from the opening in the next.
 
-    Opening takes most of a round, and how much of it differs from machine to machine.
+    Opening takes most of a round, and how much of it differs from machine to machine. A process
+    to be killed remembers without end, so that it is never done before it is killed.
     """
     chance = random.Random(7)
     acknowledged: list[Any] = []
@@ -170,7 +174,7 @@ def killed_at_random(folder: Path, rounds: int) -> dict[str, Any]:
     report: Counter[str] = Counter()
     found: list[str] = []
     for number in range(rounds):
-        child, reader = fork(remembering(folder, f"r{number}"))
+        child, reader = fork(remembering(folder, f"r{number}", itertools.count()))
         heard = b""
         if number % 3:
             heard = wait_for_line(reader)

@@ -1,5 +1,6 @@
 """No async operation blocks the event loop: files, SQLite and sleeping only in worker threads."""
 
+import gc
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,9 @@ _ALLOWED = ("threading.Lock.acquire", "threading.Lock.acquire_lock", "os.getcwd"
 
 @contextmanager
 def nothing_blocks() -> Iterator[None]:
+    """Forbid what blocks; the files that earlier tests left open are closed before it."""
+    gc.collect()
+    gc.disable()
     guard = BlockBuster()
     for name in _ALLOWED:
         guard.functions.pop(name, None)
@@ -26,6 +30,7 @@ def nothing_blocks() -> Iterator[None]:
         yield
     finally:
         guard.deactivate()
+        gc.enable()
 
 
 @pytest.fixture

@@ -212,11 +212,11 @@ def test_a_folder_keeps_its_lifetimes(tmp_path: Path, model: Any, encoder: Any) 
 
 
 def test_a_sweeper_of_its_own_sweeps(tmp_path: Path, model: Any, encoder: Any) -> None:
-    ttl: TTLConfig = {"default_ttl": 0.001, "sweep_interval_minutes": 0.001}
+    ttl: TTLConfig = {"default_ttl": 0.02, "sweep_interval_minutes": 0.001}
     with MemSkillMemory.open(tmp_path / "m", model, encoder=encoder, ttl=ttl) as memory:
         saved = memory.save("Ann likes tea.", user_id="ann")
         waiting = threading.Event()
-        for _ in range(1000):
+        for _ in range(5000):
             if memory.changes(memory_id=saved.id)[-1].cause == "ttl":
                 break
             waiting.wait(0.05)

@@ -42,7 +42,7 @@ def test_every_data_file_matches_a_listed_pattern() -> None:
         path
         for folder in CODE_FOLDERS
         for path in (ROOT / folder).rglob("*")
-        if path.is_file() and path.suffix not in (".py", ".pyc")
+        if path.suffix != ".py" and "__pycache__" not in path.parts and path.is_file()
     }
     assert on_disk == listed
 

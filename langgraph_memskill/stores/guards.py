@@ -35,7 +35,10 @@ _ADVICE = (
         "a file is in the way: give the path of a folder",
     ),
     (
-        ("connection refused", "could not connect", "timed out", "name or service", "disconnected"),
+        (
+            *("connection refused", "connection reset", "could not connect", "timed out"),
+            *("name or service", "disconnected"),
+        ),
         "check the URL and that the server runs (chroma run --path DIR --port PORT)",
     ),
 )

@@ -32,10 +32,9 @@ def test_a_missing_extra_is_named() -> None:
 
 
 def test_a_server_that_does_not_answer_is_a_failure() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        place = f"http://127.0.0.1:{probe.getsockname()[1]}"
-    check = check_server(place)
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))  # and nobody listens
+        check = check_server(f"http://127.0.0.1:{deaf.getsockname()[1]}")
     assert check.status is Status.FAIL
     assert "chroma run" in check.advice
 

@@ -104,9 +104,11 @@ async def test_resuming_works_in_async_runs_too(make_memory: Make, tmp_path: Pat
     async with AsyncSqliteSaver.from_conn_string(str(tmp_path / "checkpoints.sqlite")) as saver:
         memory = make_memory(checkpointer=saver)
         state = {"spans": _spans(), "namespace": ["memories", "u"]}
-        async for update in memory.graph.astream(state, CONFIG, stream_mode="updates"):
+        updates = memory.graph.astream(state, CONFIG, stream_mode="updates")
+        async for update in updates:
             if update.get("store", {}).get("cursor") == 2:
                 break
+        await updates.aclose()  # type: ignore[attr-defined]  # it is a generator
         await memory.graph.ainvoke(None, CONFIG)
         assert [m.content for m in await memory.amemories(user_id="u")] == LEFT
 

@@ -113,16 +113,16 @@ def test_others_read_and_write_meanwhile(
 
 
 KILLED = """
-import sys, time
+import sys
 from pathlib import Path
 from conftest import LetterEncoder
 from langgraph_memskill.folder_reembedding import reembed_folder
 
-def slowly(progress):
+def wait_for_the_kill(progress):
     print(progress.num_done, flush=True)
-    time.sleep(0.2)
+    sys.stdin.read()
 
-reembed_folder(Path(sys.argv[1]), LetterEncoder(), on_progress=slowly)
+reembed_folder(Path(sys.argv[1]), LetterEncoder(), on_progress=wait_for_the_kill)
 """
 
 
@@ -130,6 +130,7 @@ def test_a_kill_in_the_middle(folder: Path, model: Any, encoder: Any, other_enco
     tests = str(Path(__file__).parent.parent)
     with subprocess.Popen(
         [sys.executable, "-c", KILLED, str(folder)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": tests},
     ) as process:

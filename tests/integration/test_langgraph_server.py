@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,8 @@ from urllib.request import urlopen
 import pytest
 from langgraph_sdk import get_sync_client
 from langgraph_sdk.client import SyncLangGraphClient
+
+from tests.ports import free_port
 
 # Importing the server's package changes this process, so it is only looked for.
 pytestmark = pytest.mark.skipif(
@@ -44,9 +45,7 @@ def dev_server(folder: Path, config: dict[str, Any]) -> Iterator[str]:
     """Runs the server in a folder of its own, until the block ends."""
     folder.mkdir(exist_ok=True)
     (folder / "langgraph.json").write_text(json.dumps(config))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     hidden = ("LANGSMITH_", "LANGCHAIN_", "LANGGRAPH_")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(hidden)} | {
         "MEMSKILL_DIR": str(folder / "memory"),
@@ -72,14 +71,14 @@ def dev_server(folder: Path, config: dict[str, Any]) -> Iterator[str]:
     finally:
         process.terminate()
         try:
-            process.wait(30)
+            process.wait(300)  # it saves everything first
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
 
 def _wait(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    for _ in range(1200):
+    for _ in range(5000):
         assert process.poll() is None, log.read_text("utf-8")
         try:
             with urlopen(f"{url}/ok", timeout=5):

@@ -137,7 +137,10 @@ STEPS = st.lists(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # the encoder has no state
+# The encoder has no state.
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(steps=STEPS)
 def test_after_any_changes_the_index_is_as_one_made_anew(
     encoder: Any, steps: list[tuple[str, int, str]]

@@ -4,7 +4,6 @@ import asyncio
 import math
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -18,9 +17,10 @@ import pytest
 from langgraph.store.base import Op
 
 from langgraph_memskill.stores.chroma import ChromaStore
+from tests.ports import free_port
 
 DIMS = 3
-START_S = 60
+START_S = 300
 
 
 def embed_letters(texts: list[str]) -> list[list[float]]:
@@ -45,9 +45,7 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if executable is None:
         pytest.skip("the executable 'chroma' is not installed beside Python")
     folder = tmp_path_factory.mktemp("server")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [executable, "run", "--path", str(folder), "--host", "127.0.0.1", "--port", str(port)]
     environment = {**os.environ, "CHROMA_TELEMETRY": "false"}
     with subprocess.Popen(

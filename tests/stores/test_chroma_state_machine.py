@@ -312,6 +312,7 @@ class FolderMachine(Machine):
 QUIET = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
 
 
+@pytest.mark.hypothesis
 def test_memory_behaves_as_in_memory_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_apply_operator", apply_operator)
     run_state_machine_as_test(
@@ -319,13 +320,12 @@ def test_memory_behaves_as_in_memory_store(monkeypatch: pytest.MonkeyPatch) -> N
         settings=settings(
             max_examples=500,
             stateful_step_count=25,
-            deadline=None,
-            derandomize=True,
             suppress_health_check=QUIET,
         ),
     )
 
 
+@pytest.mark.hypothesis
 def test_folder_behaves_as_in_memory_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_apply_operator", apply_operator)
     # Three vector indexes at most, so that the folder is opened anew all the time.
@@ -336,8 +336,6 @@ def test_folder_behaves_as_in_memory_store(monkeypatch: pytest.MonkeyPatch) -> N
         settings=settings(
             max_examples=30,
             stateful_step_count=25,
-            deadline=None,
-            derandomize=True,
             suppress_health_check=QUIET,
         ),
     )

@@ -3,6 +3,7 @@
 Run as a program, it imports everything once and touches no file itself before it forks.
 """
 
+import itertools
 import json
 import os
 import random
@@ -10,7 +11,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pyarrow  # before the forks, so that no child spends its life importing
@@ -24,11 +25,11 @@ from langgraph_memskill.traces.writer import TraceWriter
 JOIN_AFTER = 3
 
 
-def record(folder: Path, name: str, pipe: int, num_episodes: int) -> None:
+def record(folder: Path, name: str, pipe: int, numbers: Iterable[int]) -> None:
     """Record episodes of two steps; what is on disk is said."""
     writer = TraceWriter(folder, join_after=JOIN_AFTER)
     writer.add_bank(make_bank())
-    for number in range(num_episodes):
+    for number in numbers:
         episode = f"{name}-{number}"
         writer.add_steps([make_step(episode, 0), make_step(episode, 1)])
         writer.add_episode(make_episode(episode, reward=1.0, source="f1"))
@@ -86,7 +87,9 @@ def killed_at_random(folder: Path, rounds: int) -> dict[str, object]:
     said: list[str] = []
     killed = 0
     for number in range(rounds):
-        child, reader = fork(lambda pipe, n=number: record(folder, f"k{n}", pipe, 1000))
+        child, reader = fork(
+            lambda pipe, n=number: record(folder, f"k{n}", pipe, itertools.count())
+        )
         first = first_line(reader)
         time.sleep(chance.uniform(0, 0.05))
         os.kill(child, signal.SIGKILL)
@@ -126,12 +129,12 @@ def dying(folder: Path, place: int, pipe: int) -> None:
     os.replace = dies(os.replace)  # type: ignore[assignment]
     os.fsync = dies(os.fsync)  # type: ignore[assignment]
     Path.unlink = dies(Path.unlink)  # type: ignore[assignment, method-assign]
-    record(folder, f"d{place}", pipe, JOIN_AFTER)
+    record(folder, f"d{place}", pipe, range(JOIN_AFTER))
 
 
 def several_at_once(folder: Path) -> dict[str, object]:
     children = [
-        fork(lambda pipe, n=number: record(folder, f"s{n}", pipe, 10)) for number in range(4)
+        fork(lambda pipe, n=number: record(folder, f"s{n}", pipe, range(10))) for number in range(4)
     ]
     results = [heard(*child) for child in children]
     said = [line for _, lines in results for line in lines]

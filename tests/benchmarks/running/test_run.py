@@ -12,7 +12,7 @@ from langgraph_memskill.benchmarks.run_log import read_run_log, without_times
 from langgraph_memskill.benchmarks.running.prices import Price, PriceTable
 from langgraph_memskill.benchmarks.running.run import BenchmarkRun
 from langgraph_memskill.errors import BenchmarkError, ConfigError, ModelCallError
-from tests.benchmarks.running.worlds import PLACES, Flaky, data_file, make_run
+from tests.benchmarks.running.worlds import PLACES, Flaky, count_lines, data_file, make_run
 from tests.conftest import ReadingModel
 
 ROWS = ("none", "full", "rag", "random", "all", "similarity")
@@ -289,31 +289,29 @@ def test_progress_ends_where_it_was_to_end(tmp_path, file):
 CHILD = """
 import sys
 from pathlib import Path
-from tests.benchmarks.running.worlds import Slow, make_run
-file, out = map(Path, sys.argv[1:])
-make_run(file, Slow(), rows=("rag", "random", "similarity"), concurrency=2).run(
+from tests.benchmarks.running.worlds import Halting, make_run
+file, out = map(Path, sys.argv[1:3])
+model = Halting(pattern=sys.argv[3], num_lines=int(sys.argv[4]))
+make_run(file, model, rows=("rag", "random", "similarity"), concurrency=2).run(
     out / "run", out / "memories"
 )
 """
 
 
-def child(file, out):
-    code = ["-c", CHILD, str(file), str(out)]
+def child(file, out, pattern="", num_lines=0):
+    """A run that halts, if a pattern is given, where a file of that name has so many lines."""
+    code = ["-c", CHILD, str(file), str(out), str(pattern), str(num_lines)]
     root = Path(__file__).parents[3]
     return subprocess.Popen([sys.executable, *code], cwd=root, start_new_session=True)
 
 
-def wait_until(process, is_so):
-    for _ in range(3000):
-        if is_so():
-            return
+def kill_at(file, out, pattern, num_lines):
+    process = child(file, out, pattern, num_lines)
+    while count_lines(pattern) < num_lines:
         assert process.poll() is None, "the run came to its end before it could be killed"
         time.sleep(0.02)
-    raise AssertionError("the run did not get so far")
-
-
-def lines(path):
-    return path.read_text(encoding="utf-8").count("\n") if path.exists() else 0
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 @pytest.mark.slow
@@ -322,15 +320,9 @@ def test_a_killed_run_goes_on_and_gives_the_same_log(tmp_path, file):
     assert child(file, whole).wait() == 0
 
     journal = killed / "run" / "items.jsonl"
-    process = child(file, killed)
     # First while memories are built, then among the questions.
-    wait_until(process, lambda: len(list((killed / "memories").glob("*.json"))) >= 1)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    process = child(file, killed)
-    wait_until(process, lambda: lines(journal) >= 12)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_at(file, killed, killed / "memories" / "*.json", 0)
+    kill_at(file, killed, journal, 12)
     assert not (killed / "run" / "run.json").exists()
     with journal.open("a", encoding="utf-8") as torn:
         torn.write('{"row": "rag", "item": {"id": "half a li')

@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 
 from langchain_core.language_models import BaseChatModel
 from pydantic import PrivateAttr
@@ -60,14 +61,23 @@ class Flaky(ReadingModel):
         return super()._generate(messages, stop, run_manager, **kwargs)
 
 
-class Slow(ReadingModel):
-    """Takes its time, as a server does."""
+class Halting(ReadingModel):
+    """Answers no more once a file has so many lines, so that its process can be killed then."""
 
-    seconds: float = 0.05
+    pattern: str = ""
+    num_lines: int = 0
 
     def _generate(self, messages, stop=None, run_manager=None, **kwargs):
-        time.sleep(self.seconds)
+        while self.pattern and count_lines(self.pattern) >= self.num_lines:
+            time.sleep(0.02)
         return super()._generate(messages, stop, run_manager, **kwargs)
+
+
+def count_lines(pattern):
+    """The lines of the longest file of that name; `*` is a wildcard in the last part."""
+    path = Path(pattern)
+    texts = [file.read_text(encoding="utf-8") for file in path.parent.glob(path.name)]
+    return max((text.count("\n") for text in texts), default=-1)
 
 
 def make_run(file, model: BaseChatModel, *, judge=None, reader=None, prices=None, **settings):
