@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: install demo test explore test-vllm lint format clean
+.PHONY: install demo test explore test-vllm test-vllm-here lint format clean
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
@@ -30,6 +30,10 @@ explore: $(INSTALLED)
 # VLLM: URL#model of a running vLLM server
 test-vllm: $(INSTALLED)
 	MEMSKILL_VLLM_URL="$(VLLM)" $(BIN)/pytest tests/integration/test_vllm_server.py -rs
+
+# VLLM_PYTHON: of a virtual environment with vLLM and this package; VLLM_MODEL: folder of a small model
+test-vllm-here:
+	MEMSKILL_VLLM_MODEL="$(VLLM_MODEL)" $(VLLM_PYTHON) -m pytest -n 0 -W ignore -k real -rs tests/models/test_vllm_model.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

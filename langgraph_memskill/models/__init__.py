@@ -1,4 +1,4 @@
-"""Chat models: from a model string, from several keys and servers, from a GGUF file."""
+"""Chat models: from a model string, from several keys and servers, from a GGUF file, by vLLM."""
 
 from langgraph_memskill.models.loading import (
     KEY_VARIABLE,

