@@ -31,7 +31,7 @@ class Clock:
 
 
 class TestInMemory(StoreSuite):
-    claims = Claims(sync_calls=True, async_calls=True, vectors=True, ttl=True, ttl_s=2)
+    claims = Claims(sync_calls=True, async_calls=True, vectors=True, ttl=True, ttl_s=60)
     clock: Clock
 
     @classmethod
@@ -45,6 +45,12 @@ class TestInMemory(StoreSuite):
         prefix = f"t{uuid.uuid4().hex[:12]}"
         with ChromaStore(**cls.place(request), prefix=prefix, clock=cls.clock) as store:
             yield store
+
+    @pytest.fixture(autouse=True)
+    def the_time_of_day(self, store: ChromaStore) -> Iterator[None]:
+        """Each check begins at the time that it is."""
+        yield
+        self.clock.ahead_ns = 0
 
     def pass_time(self, store: Any, seconds: float) -> None:
         self.clock.ahead_ns += round(seconds * 1e9)
@@ -79,7 +85,7 @@ class TestServer(MostlySync):
 
 
 class TestWithoutVectors(MostlySync):
-    claims = Claims(sync_calls=True, async_calls=True, vectors=False, ttl=True, ttl_s=2)
+    claims = Claims(sync_calls=True, async_calls=True, vectors=False, ttl=True, ttl_s=60)
 
     @classmethod
     def place(cls, request: pytest.FixtureRequest) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from langgraph_memskill.testing.embedding import SLOW, SLOW_S
 
 _TICK_S = 0.01
 _FEWEST_TICKS = 5
+_MOST_TRIES = 5
 _WORTH_MEASURING_S = 0.25
 _MOST_OPS = 3200
 
@@ -91,9 +92,12 @@ class TwinChecks:
             ("aput", lambda: store.aput(case.ns("x"), "k", {"text": f"{SLOW} a"})),
             ("asearch", lambda: store.asearch(case.ns("x"), query=f"{SLOW} a")),
         ):
-            num_ticks, _, _ = case.loop.run(_ticks_during_call(work))
-            assert num_ticks >= _FEWEST_TICKS, (
-                f"the loop came round {num_ticks} times in the {SLOW_S} s of {name}"
+            pauses: list[float] = []
+            # Several tries, because a busy machine makes pauses, too.
+            while len(pauses) < _MOST_TRIES and min(pauses, default=SLOW_S) >= 0.8 * SLOW_S:
+                pauses.append(case.loop.run(_ticks_during_call(work))[1])
+            assert pauses[-1] < 0.8 * SLOW_S, (
+                f"the loop stood still for so much of the {SLOW_S} s of {name}, in s: {pauses}"
             )
 
     def test_as04_storage_does_not_block_the_loop(self, async_case: Case) -> None:
@@ -102,16 +106,18 @@ class TwinChecks:
         Where: base, `abatch`: "Execute multiple operations asynchronously".
         """
         case = async_case
-        num_ops, longest, total = 100, 0.0, 0.0
-        while num_ops <= _MOST_OPS and total < _WORTH_MEASURING_S:
+        num_ops, seen = 100, (0, 0.0, 0.0)
+        while num_ops <= _MOST_OPS and seen[-1] < _WORTH_MEASURING_S:
             num_ops *= 2
-            longest, total = _pause(case, num_ops)
-        if total < _WORTH_MEASURING_S:
+            seen = _ticks_of_batch(case, num_ops)
+        if seen[-1] < _WORTH_MEASURING_S:
             return
-        # Again, because a busy machine makes pauses, too.
-        pauses = [(longest, total), _pause(case, num_ops), _pause(case, num_ops)]
-        assert any(longest < 0.8 * total for longest, total in pauses), (
-            f"the loop stood still for so much of a batch of {num_ops}, in s: {pauses}"
+        tries = [seen]
+        while len(tries) < _MOST_TRIES and not _went_on(*tries[-1]):
+            tries.append(_ticks_of_batch(case, num_ops))
+        assert _went_on(*tries[-1]), (
+            f"the loop stood still for so much of a batch of {num_ops}: (rounds, longest pause and "
+            f"all in s) {tries}"
         )
 
     def test_as05_cancelled_call(self, async_case: Case) -> None:
@@ -139,13 +145,20 @@ class TwinChecks:
         )
 
 
-def _pause(case: Case, num_ops: int) -> tuple[float, float]:
-    """Measure the longest pause of the loop while a batch is stored, and the whole time, in s."""
+def _ticks_of_batch(case: Case, num_ops: int) -> tuple[int, float, float]:
     ops = [
         PutOp(case.ns("x"), str(number), {"text": "ab"}, index=False) for number in range(num_ops)
     ]
-    _, longest, total = case.loop.run(_ticks_during_call(lambda: case.store.abatch(ops)))
-    return longest, total
+    return case.loop.run(_ticks_during_call(lambda: case.store.abatch(ops)))
+
+
+def _went_on(num_ticks: int, longest: float, total: float) -> bool:
+    """Tell whether the loop went on, of what `_ticks_during` saw.
+
+    A loop that stands still comes round once before and once after, which takes long on a busy
+    machine; so the longest pause alone would not tell.
+    """
+    return num_ticks >= _FEWEST_TICKS and longest < 0.8 * total
 
 
 async def _ticks_during_call(work: Any) -> tuple[int, float, float]:
