@@ -271,9 +271,9 @@ def test_no_messages_give_no_spans():
 @pytest.mark.parametrize("unit", ["word ", "x", "\n", "é", "<|endoftext|>"])
 def test_a_million_characters_are_fast_and_lose_nothing(unit):
     text = "begin " + unit * (1_000_000 // len(unit)) + " end"
-    started = time.perf_counter()
+    started = time.thread_time()
     spans = spans_from_messages([HumanMessage(text)])
-    assert time.perf_counter() - started < 20
+    assert time.thread_time() - started < 20
     tokenizer = WordPieceTokenizer()
     assert all(len(tokenizer.split(span.text)) <= 512 for span in spans)
     assert spans[0].text.startswith("user: begin")

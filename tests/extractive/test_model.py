@@ -331,9 +331,9 @@ def test_a_long_span_takes_linear_time():
         prompt = extraction_messages(
             Span(id="s", index=0, text=text, time="2024-05-02"), [BANK["insert"]], []
         )
-        started = time.perf_counter()
+        started = time.thread_time()
         model.invoke(prompt)
-        return time.perf_counter() - started
+        return time.thread_time() - started
 
     seconds(10)
     # Linear is 8 times; quadratic would be 64.

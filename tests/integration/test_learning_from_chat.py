@@ -1,7 +1,10 @@
 """A chat is recorded, a controller is fitted to it, judged, promoted, used, and taken back."""
 
+import itertools
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
@@ -24,7 +27,13 @@ NUM_TURNS = 120
 
 
 @pytest.mark.slow
-def test_learning_from_a_chat(tmp_path: Path, model: Any, encoder: Any) -> None:
+def test_learning_from_a_chat(
+    tmp_path: Path, model: Any, encoder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The ids of the episodes decide which of them are held out.
+    ids = itertools.count(1)
+    made = SimpleNamespace(uuid4=lambda: UUID(int=next(ids)))
+    monkeypatch.setattr("langgraph_memskill.memory.uuid", made)
     # Two skills, so that by chance about half of the choices are those of the best controller.
     seeds = SkillBank.seed()
     SkillBank([seeds["insert"], seeds["noop"]]).save(tmp_path / "skills")
@@ -33,6 +42,7 @@ def test_learning_from_a_chat(tmp_path: Path, model: Any, encoder: Any) -> None:
 
     settings = Settings(skills_per_span=1, record_traces=True, explore=True)
     memory = MemSkillMemory.open(tmp_path, model, encoder=encoder, settings=settings)
+    memory.controller._generator.manual_seed(0)  # type: ignore[attr-defined]
     agent = build_chat_agent(model, memory.middleware(), checkpointer=InMemorySaver())
     for number in range(NUM_TURNS):
         user = f"u{number % 5}"

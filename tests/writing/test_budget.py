@@ -25,6 +25,12 @@ Make = Callable[..., MemSkillMemory]
 PLACE = ("memories", "u")
 
 
+@pytest.fixture(autouse=True)
+def one_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test crosses midnight."""
+    monkeypatch.setattr("langgraph_memskill.writing.budget.utc_day", lambda: "2026-05-02")
+
+
 def spans(number: int) -> list[Span]:
     return [Span(id=f"s{n}", index=n, text=f"remember fact {n}") for n in range(number)]
 
@@ -326,7 +332,7 @@ def test_the_background_writer_keeps_to_the_budget(make_memory: Make, model: Any
     memory = make_memory(settings=with_budgets(Budget(calls=1, per="user")))
     for number in range(3):
         memory.remember_later(f"remember fact {number}", PLACE)
-        assert memory.flush(30)
+        assert memory.flush(300)
     assert len(model.prompts) == 1
     assert contents(memory) == ["fact 0"]
     assert [f.reason.partition(":")[0] for f in memory.failed()] == [UNPAID] * 2
