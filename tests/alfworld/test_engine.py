@@ -29,8 +29,8 @@ def wait_for_end(pid: int) -> None:
         time.sleep(0.01)
 
 
-def open_files() -> int:
-    return len(os.listdir("/proc/self/fd"))
+def open_files() -> set[str]:
+    return set(os.listdir("/proc/self/fd"))
 
 
 def children() -> set[str]:
@@ -153,7 +153,7 @@ def test_a_game_that_takes_too_long_to_load(games: list[GameFile]) -> None:
 
 
 def test_a_process_that_got_stuck_between_games_is_replaced(games: list[GameFile]) -> None:
-    with Engine(TimeLimits(reset_seconds=15)) as engine:
+    with Engine(TimeLimits(reset_seconds=300)) as engine:
         engine.reset(games[0])
         first = engine.pid
         assert first is not None
@@ -186,14 +186,16 @@ async def test_a_cancelled_call_ends_the_engine(games: list[GameFile]) -> None:
 
 
 async def test_the_loop_goes_on_while_an_engine_works(games: list[GameFile]) -> None:
-    async with Engine() as engine:
-        loading = asyncio.create_task(engine.areset(games[0]))
-        turns = 0
-        while not loading.done():
+    async with Engine(TimeLimits(step_seconds=300)) as engine:
+        await engine.areset(games[0])
+        assert engine.pid is not None
+        os.kill(engine.pid, signal.SIGSTOP)
+        looking = asyncio.create_task(engine.astep("look"))
+        for _ in range(10):
             await asyncio.sleep(0.01)
-            turns += 1
-        assert (await loading).admissible
-        assert turns > 3
+        assert not looking.done()
+        os.kill(engine.pid, signal.SIGCONT)
+        assert (await looking).admissible
 
 
 def test_an_engine_dies_with_whoever_uses_it(games: list[GameFile]) -> None:
@@ -275,7 +277,12 @@ async def test_nothing_is_left_of_200_episodes(games: list[GameFile]) -> None:
     await asyncio.gather(*(play(number, slots) for number in range(200)))
     await pool.aclose()
     gc.collect()
-    assert (open_files(), children()) == before
+    assert children() <= before[1]
+    for _ in range(300):  # threads of other tests open a file now and then, and close it again
+        if open_files() <= before[0]:
+            break
+        await asyncio.sleep(0.1)
+    assert open_files() <= before[0]
 
 
 def test_the_game_that_the_engine_cannot_load(engine: Engine, real_data: Path) -> None:

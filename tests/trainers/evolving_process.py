@@ -4,6 +4,7 @@ Usage: python evolving_process.py RUN_FOLDER [calls:N | designs:N | writes:N]
 """
 
 import importlib.util
+import itertools
 import os
 import sys
 from contextlib import closing
@@ -58,13 +59,11 @@ def main() -> None:
     """Train, or go on, and die where the second argument says."""
     process = training_process()
     kind, _, number = (sys.argv[2] if len(sys.argv) > 2 else "never:0").partition(":")
-    left = int(number)
+    numbers = itertools.count(1)  # one step of it is whole, whatever thread takes it
 
     def counted(call: Any) -> Any:
         def dying(*arguments: Any, **options: Any) -> Any:
-            nonlocal left
-            left -= 1
-            if left == 0:
+            if next(numbers) == int(number):
                 process.die()
             return call(*arguments, **options)
 

@@ -21,7 +21,7 @@ def train(folder: Path, *point: str) -> int:
     command = [sys.executable, str(SCRIPT), str(folder), *point]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=300, check=False
+        command, env=environment, capture_output=True, text=True, timeout=500, check=False
     )
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
     return done.returncode
