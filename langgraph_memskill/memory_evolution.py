@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
 
 from langgraph_memskill.controller.selectors import Selector
@@ -25,6 +26,7 @@ from langgraph_memskill.evolution.stored_evidence import StoredEvidence
 from langgraph_memskill.extractive.model import ExtractiveChatModel
 from langgraph_memskill.graphs.evolution import EvolutionParts
 from langgraph_memskill.models import load_model
+from langgraph_memskill.observed_runs import observed
 from langgraph_memskill.settings import Settings
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.skills.versions import SkillVersions
@@ -54,6 +56,7 @@ class MemoryEvolution:
     settings: Settings
     _skill_versions: SkillVersions | None = None
     _traces_folder: Path | None = None
+    _observers: tuple[BaseCallbackHandler, ...] = ()
 
     def evolve(
         self,
@@ -100,7 +103,8 @@ class MemoryEvolution:
         last_word = self._gate(gate, held_out)
         parts = self._evolution_parts(chosen, place, last_word)
         start = start_of(cases, designer=parts.designer.name, settings=settings, approve=approve)
-        result = self._taken_over(self._evolution.runs.start(parts, start), place)
+        with observed(*self._observers):
+            result = self._taken_over(self._evolution.runs.start(parts, start), place)
         return replace(result, gate=outcome_of(last_word))
 
     async def aevolve(
@@ -160,7 +164,8 @@ class MemoryEvolution:
         chosen = own if model is None else load_model(model, encoder=self.encoder)
         last_word = self._gate(gate, held_out)
         parts = self._evolution_parts(chosen, place, last_word)
-        result = self._evolution.runs.resume(parts, evolution_id, decision)
+        with observed(*self._observers):
+            result = self._evolution.runs.resume(parts, evolution_id, decision)
         return replace(self._taken_over(result, place), gate=outcome_of(last_word))
 
     async def aresume_evolution(

@@ -23,15 +23,20 @@ class MemoryObserving:
     _answering: CompiledStateGraph[Any, Any, Any, Any]
     _runs: ConstructionRuns
     _hybrid: HybridSearch
+    _observers: tuple[BaseCallbackHandler, ...] = ()
+    """For what has no graph of its own yet: evolutions."""
 
     def observe(self, *callbacks: BaseCallbackHandler) -> None:
-        """Call these callbacks at every remember, recall and answer from now on.
+        """Call these callbacks at every remember, recall, answer and evolve from now on.
 
         Args:
             callbacks: Any LangChain callbacks, such as `observing.OpenTelemetryCallback()` and
                 `observing.redacted_tracer()`.
         """
         handlers = list(callbacks)
+        if not handlers:
+            return
+        self._observers = (*self._observers, *handlers)
         self._graph = self._graph.with_config(callbacks=handlers)
         self._answering = self._answering.with_config(callbacks=handlers)
         self._runs = replace(self._runs, graph=self._graph)

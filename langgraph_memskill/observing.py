@@ -1,6 +1,7 @@
 """What is seen of a memory at work: OpenTelemetry spans and metrics, LangSmith without payloads.
 
-Both are LangChain callbacks, given to `memory.observe(...)`; without them nothing here is loaded.
+Both are LangChain callbacks, given to `memory.observe(...)` or, for everything in a block of code,
+to `observed_runs.observed(...)`; without them nothing here is loaded.
 """
 
 import threading
@@ -13,6 +14,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.tracers import LangChainTracer
+from langgraph.errors import GraphBubbleUp
 from langsmith import Client
 
 from langgraph_memskill.errors import missing_dependency
@@ -22,17 +24,23 @@ ROOTS = {
     "construction": "memskill.remember",
     "answering": "memskill.answer",
     "memskill_recall": "memskill.recall",
+    "evolution": "memskill.evolve",
+    "memskill_train": "memskill.train",
+    "memskill_rollout": "memskill.rollout",
+    "memskill_update": "memskill.update",
 }
 """The span of each of our operations, by the name of its run."""
 _SKILLS_NODE = "extract"
 
 
 class OpenTelemetryCallback(BaseCallbackHandler):
-    """Spans and metrics of every remember, recall and answer, their steps and their model calls.
+    """Spans and metrics of what a memory or a training run does, its steps and its model calls.
 
-    Spans: `memskill.remember`, `memskill.recall`, `memskill.answer`; one a graph node
-    (`memskill.retrieve`, `memskill.extract` ...); `memskill.model` a model call. They hold names,
-    times, token counts and the kinds of errors, never a text of a conversation, memory or prompt.
+    Spans: `memskill.remember`, `memskill.recall`, `memskill.answer`, `memskill.evolve`; for
+    training `memskill.train` with `memskill.rollout` (the episodes of an update) and
+    `memskill.update`; one a graph node (`memskill.retrieve`, `memskill.extract` ...);
+    `memskill.model` a model call. They hold names, times, token counts and the kinds of errors,
+    never a text of a conversation, memory or prompt.
 
     Metrics: `memskill.calls`, `memskill.duration` (seconds, by operation), `memskill.tokens` (by
     direction), `memskill.failed_spans` and `memskill.retries` (attempts to read a span that are
@@ -143,6 +151,8 @@ class OpenTelemetryCallback(BaseCallbackHandler):
     def _end(self, run_id: UUID, error: BaseException | None = None) -> str | None:
         with self._lock:
             span, name, started = self._open.pop(run_id, (None, None, 0.0))
+        if isinstance(error, GraphBubbleUp):
+            error = None  # a graph that waits for a person
         if name is None or span is None:
             return None
         if error is not None:

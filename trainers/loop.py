@@ -16,6 +16,7 @@ from langgraph_memskill.controller.distribution import NewSkillBias
 from langgraph_memskill.controller.policy import SkillPolicy
 from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.errors import TrainingError
+from langgraph_memskill.observed_runs import as_run
 from langgraph_memskill.records import Usage
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.trainers.baselines import compared
@@ -145,6 +146,9 @@ class TrainingRun:
             TrainingError: If too many episodes fail, or the numbers go out of range.
             CheckpointError: If a checkpoint cannot be written.
         """
+        return await as_run("memskill_train", lambda: self._train(on_progress))
+
+    async def _train(self, on_progress: OnProgress | None) -> TrainResult:
         player = EpisodePlayer(
             self._parts.model,
             self._parts.model_name,
@@ -190,12 +194,14 @@ class TrainingRun:
         outer, inner = divmod(self._state.step, self.config.inner_epochs)
         started = time.perf_counter()
         bias = self._bias()
-        played = await self._play(player, bias, outer, inner)
+        played = await as_run("memskill_rollout", lambda: self._play(player, bias, outer, inner))
         self._check_failures(len(played))
         buffer = self.trainer.new_buffer()
         for steps in compared(played, self.config.baseline):
             buffer.add(steps)
-        metrics = await asyncio.to_thread(self.trainer.update, buffer)
+        metrics = await as_run(
+            "memskill_update", lambda: asyncio.to_thread(self.trainer.update, buffer)
+        )
         self._count_skills(played)
         self._advance(played, clock)
         if self._parts.evolution is not None:

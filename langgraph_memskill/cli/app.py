@@ -31,6 +31,7 @@ from langgraph_memskill.cli import (
     train,
 )
 from langgraph_memskill.cli.logs import configure_logs
+from langgraph_memskill.cli.observers import OBSERVE_VARIABLE, observing
 from langgraph_memskill.cli.screen import Screen
 from langgraph_memskill.errors import MemSkillError
 
@@ -95,12 +96,23 @@ def _options(
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Show the log messages of all libraries.")
     ] = False,
+    observe: Annotated[
+        str | None,
+        typer.Option(
+            "--observe",
+            envvar=OBSERVE_VARIABLE,
+            help="Tell 'otel' (OpenTelemetry; exporters by OTEL_* variables) or 'langsmith' what "
+            "the command does, or both with a comma: names, times and tokens, never texts.",
+        ),
+    ] = None,
     show_version: Annotated[
         bool,
         typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True),
     ] = False,
 ) -> None:
     ctx.call_on_close(configure_logs(verbose=verbose))
+    if observe:
+        ctx.with_resource(observing(observe))
 
 
 def main() -> None:

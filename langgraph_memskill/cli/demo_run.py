@@ -3,7 +3,6 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -12,6 +11,7 @@ from threading import Lock
 from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.runnables.config import ContextThreadPoolExecutor
 
 from langgraph_memskill.benchmarks.locomo import (
     load_locomo,
@@ -291,7 +291,7 @@ def _paths(folder: Path) -> Paths:
 def _ask_all(
     memory: MemSkillMemory, questions: Sequence[Question], user: str, workers: int
 ) -> Iterator[AskedQuestion]:
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="memskill-demo")
+    pool = ContextThreadPoolExecutor(workers, thread_name_prefix="memskill-demo")
     try:
         yield from pool.map(lambda question: _ask(memory, question, user), questions)
     finally:

@@ -156,6 +156,9 @@ def open_memory(
             encoder=place.encoder,
             settings=settings,
         )
+    from langgraph_memskill.observed_runs import observers
+
+    memory.observe(*observers())  # its background writer has a thread of its own
     try:
         yield memory
     finally:
