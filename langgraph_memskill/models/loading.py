@@ -21,12 +21,15 @@ MODEL_VARIABLE = "MEMSKILL_MODEL"
 """Environment variable with the model to use when none is given."""
 KEY_VARIABLE = "MEMSKILL_API_KEY"
 """Environment variable with the key for model URLs; several keys are separated by commas."""
+TIMEOUT_VARIABLE = "MEMSKILL_TIMEOUT_S"
+"""Environment variable with the seconds that one call of a model may take."""
 
 _OPENAI_KEY_VARIABLE = "OPENAI_API_KEY"
 _OPENAI_URL_VARIABLE = "OPENAI_BASE_URL"
 _NO_KEY = "EMPTY"
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _TIMEOUT_S = 120.0
+"""Unless the environment says something else."""
 # The extract node tries a failed call again itself; retries must not multiply.
 _MAX_RETRIES = 1
 # Providers whose chat models are known to take `timeout` and `max_retries`.
@@ -164,16 +167,30 @@ def _from_urls(spec: str, key_variable: str) -> BaseChatModel:
     if len(urls) > 1 or len(keys) > 1:
         from langgraph_memskill.models.key_pool import KeyPool
 
-        return KeyPool(model=name.strip(), keys=keys, base_urls=urls, timeout_s=_TIMEOUT_S)
+        return KeyPool(model=name.strip(), keys=keys, base_urls=urls, timeout_s=_timeout_s())
     from langchain_openai import ChatOpenAI
 
     return ChatOpenAI(
         model=name.strip(),
         base_url=urls[0],
         api_key=keys[0] if keys else SecretStr(_NO_KEY),
-        timeout=_TIMEOUT_S,
+        timeout=_timeout_s(),
         max_retries=_MAX_RETRIES,
     )
+
+
+def _timeout_s() -> float:
+    given = os.environ.get(TIMEOUT_VARIABLE, "").strip()
+    try:
+        seconds = float(given or _TIMEOUT_S)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise ConfigError(
+            f"{TIMEOUT_VARIABLE}={given!r} is no time: set the seconds that a call of a model may "
+            f"take, as in {TIMEOUT_VARIABLE}=600, or unset it for {_TIMEOUT_S:.0f}"
+        )
+    return seconds
 
 
 def _host(url: str) -> str:
@@ -219,7 +236,7 @@ def _from_provider(spec: str) -> BaseChatModel:
         provider = "openai"
     limits: dict[str, Any] = {}
     if provider in _TAKES_LIMITS:
-        limits = {"timeout": _TIMEOUT_S, "max_retries": _MAX_RETRIES}
+        limits = {"timeout": _timeout_s(), "max_retries": _MAX_RETRIES}
     try:
         model: BaseChatModel = init_chat_model(spec, **limits)
     except ImportError as error:

@@ -16,7 +16,13 @@ from langgraph_memskill.models.local_model import LocalChatModel
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch):
-    for name in ("MEMSKILL_MODEL", "MEMSKILL_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
+    for name in (
+        "MEMSKILL_MODEL",
+        "MEMSKILL_API_KEY",
+        "MEMSKILL_TIMEOUT_S",
+        "OPENAI_API_KEY",
+        "OPENAI_BASE_URL",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -62,6 +68,20 @@ def test_the_environment_names_a_model(monkeypatch, caplog):
     assert isinstance(model, ChatOpenAI)
     assert model_name(model) == "qwen"
     assert not caplog.records
+
+
+def test_the_environment_gives_slow_servers_more_time(monkeypatch):
+    monkeypatch.setenv("MEMSKILL_TIMEOUT_S", "600")
+    assert load_model("http://localhost:8000/v1#qwen").request_timeout == 600
+    pool = load_model("http://localhost:8000/v1,http://localhost:8001/v1#qwen")
+    assert pool.timeout_s == 600
+
+
+@pytest.mark.parametrize("value", ["soon", "0", "-1", "inf", "nan"])
+def test_a_time_that_is_none_is_refused(monkeypatch, value):
+    monkeypatch.setenv("MEMSKILL_TIMEOUT_S", value)
+    with pytest.raises(ConfigError, match=f"MEMSKILL_TIMEOUT_S='{value}' is no time"):
+        load_model("http://localhost:8000/v1#qwen")
 
 
 def test_an_argument_wins_over_the_environment(monkeypatch):
