@@ -1,9 +1,9 @@
 """What may be wrong with a record, whatever benchmark it belongs to."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from langgraph_memskill.benchmarks.reading import Record
+from langgraph_memskill.benchmarks.reading import Record, label
 from langgraph_memskill.benchmarks.samples import Question, Sample
 from langgraph_memskill.errors import DataError
 
@@ -53,7 +53,7 @@ def answer_problems(question: Question, where: str) -> Iterator[DataProblem]:
     if not any(answer.strip() for answer in question.answers):
         yield DataProblem(
             where=where,
-            what="the gold answer is empty, so that every answer would score 0",
+            what="the gold answer is empty, so that no answer can be scored",
             advice="add the answer, or take the question out",
         )
 
@@ -70,6 +70,21 @@ def unknown_evidence(names: Iterable[str], known: set[str], where: str) -> Itera
                 advice="nothing to do: it does not count; or correct the name",
                 is_error=False,
             )
+
+
+def unknown_kind(
+    record: Record, field: str, known: Collection[str], where: str
+) -> Iterator[DataProblem]:
+    """A kind of question that the benchmark does not have; it is counted as one of its own."""
+    kind = label(record.get(field))
+    if kind and kind not in known:
+        yield DataProblem(
+            where=where,
+            what=f"the {field!r} {kind!r} is unknown",
+            advice=f"nothing to do: it is a category of its own; or make it one of "
+            f"{', '.join(sorted(known))}",
+            is_error=False,
+        )
 
 
 def empty_id(where: str, what: str, effect: str) -> DataProblem:

@@ -8,6 +8,7 @@ from langgraph_memskill.benchmarks.data_problems import (
     answer_problems,
     error_problem,
     unknown_evidence,
+    unknown_kind,
 )
 from langgraph_memskill.benchmarks.hotpotqa import (
     FIELDS,
@@ -18,6 +19,8 @@ from langgraph_memskill.benchmarks.hotpotqa import (
 )
 from langgraph_memskill.benchmarks.reading import Record
 from langgraph_memskill.errors import DataError
+
+_KINDS = frozenset({"bridge", "comparison"})
 
 
 def _problems(record: Record, where: str) -> Iterator[DataProblem]:
@@ -30,6 +33,7 @@ def _problems(record: Record, where: str) -> Iterator[DataProblem]:
     except DataError as error:
         yield error_problem(error, where, "mend the field, or take the record out")
         return
+    yield from unknown_kind(record, "type", _KINDS, where)
     titles = document_titles(sample.text)
     stated = sample.metadata.num_documents
     if "num_docs" in record and stated != len(titles):

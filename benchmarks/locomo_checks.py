@@ -29,6 +29,14 @@ def _problems(record: Record, where: str) -> Iterator[DataProblem]:
         sample = read_sample({**record, "qa": []}, where)
         turn_ids = {turn.id for session in sample.sessions for turn in session.turns}
         yield from _empty_turn_ids(record, where)
+        for session in sample.sessions:
+            if not session.date:
+                yield DataProblem(
+                    where=where,
+                    what=f"{session.id} has no date, which its memories will lack",
+                    advice=f"write '{session.id}_date_time', if it is known",
+                    is_error=False,
+                )
     except DataError as error:
         yield error_problem(error, where, "mend the session, as the message says")
     questions = record.get("qa", [])

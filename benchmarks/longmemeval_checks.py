@@ -10,10 +10,22 @@ from langgraph_memskill.benchmarks.data_problems import (
     empty_id,
     error_problem,
     unknown_evidence,
+    unknown_kind,
 )
 from langgraph_memskill.benchmarks.longmemeval import FIELDS, read_id, read_questions, read_sample
 from langgraph_memskill.benchmarks.reading import Record, label
 from langgraph_memskill.errors import DataError
+
+_KINDS = frozenset(
+    {
+        "single-session-user",
+        "single-session-assistant",
+        "single-session-preference",
+        "multi-session",
+        "temporal-reasoning",
+        "knowledge-update",
+    }
+)
 
 
 def _problems(record: Record, where: str) -> Iterator[DataProblem]:
@@ -41,6 +53,7 @@ def _problems(record: Record, where: str) -> Iterator[DataProblem]:
     except DataError as error:
         yield error_problem(error, where, "mend the question, or take the record out")
         return
+    yield from unknown_kind(record, "question_type", _KINDS, where)
     for question in questions:
         yield from answer_problems(question, where)
         if ids and not question.id.endswith("_abs"):

@@ -158,6 +158,24 @@ def test_a_broken_question_is_told_with_its_number(locomo_records, write_json, f
     assert found.is_error == ("evidence" not in fields)
 
 
+def test_a_session_without_a_date_is_told(locomo_records, write_json):
+    del locomo_records[0]["conversation"]["session_1_date_time"]
+    found = one_problem(write_json(locomo_records))
+    assert (found.where, found.is_error) == ("record 0", False)
+    assert "session_1 has no date" in found.what
+
+
+@pytest.mark.parametrize(
+    ("name", "field"), [("longmemeval.json", "question_type"), ("hotpotqa.json", "type")]
+)
+def test_an_unknown_kind_of_question_is_told(fixture_records, write_json, name, field):
+    records = fixture_records(name)
+    records[1][field] = "riddle"
+    [found] = [p for p in check_file(write_json(records)).problems if "unknown" in p.what]
+    assert (found.where, found.is_error) == ("record 1", False)
+    assert found.what == f"the {field!r} 'riddle' is unknown"
+
+
 def test_a_missing_answer_is_an_error_but_for_adversarial_questions(locomo_records, write_json):
     [entry] = qa(category=5)
     del entry["answer"]
