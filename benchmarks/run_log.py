@@ -111,6 +111,9 @@ class StepLog(LogModel):
     action: str
     thought: str = ""
     """What a model said besides."""
+    match: str = ""
+    """How a model's reply led to the action (contained, closest, miss, unchecked); empty if it was
+    the action itself, or no model was asked."""
     reward: float | None = None
     seconds: float = 0.0
 

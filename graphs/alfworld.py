@@ -61,6 +61,8 @@ class ActingState(TypedDict, total=False):
     """How the reply led to the command (`MatchKind`)."""
     replies: list[str | None]
     """What a model said for each command so far."""
+    matches: list[str]
+    """How each reply so far led to its command (`MatchKind`)."""
     steps: list[Document]
     """The `GameStep`s so far."""
     misses: int
@@ -124,6 +126,7 @@ def build_acting_graph(
             "steps": [dump(first)],
             "misses": 0,
             "replies": [],
+            "matches": [],
             "error": None,
         }
 
@@ -153,6 +156,7 @@ def build_acting_graph(
             "reply": choice.reply,
             "replies": [*state["replies"], choice.reply],
             "match": choice.match.kind.value,
+            "matches": [*state["matches"], choice.match.kind.value],
             "misses": state["misses"] + (choice.match.kind == "miss"),
         }
 

@@ -9,6 +9,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langgraph.graph.state import CompiledStateGraph
 
+from langgraph_memskill.alfworld.actions import MatchKind
 from langgraph_memskill.alfworld.engine import Engine
 from langgraph_memskill.alfworld.records import GameFile
 from langgraph_memskill.benchmarks.alfworld.material import TRAINING
@@ -83,14 +84,16 @@ async def play_game(
 def _answer(final: ActingState, num_steps: int, is_won: bool) -> str:
     if final["error"]:
         return f"{BROKEN_OFF}{final['error']}"
-    misses = f", {final['misses']} replies fitted no command" if final["misses"] else ""
-    return f"{'solved' if is_won else 'not solved'} after {num_steps} commands{misses}"
+    outcome = f"{'solved' if is_won else 'not solved'} after {num_steps} commands"
+    misses = final["misses"]
+    return f"{outcome}; {misses} of {num_steps} replies fitted no command" if misses else outcome
 
 
 def _steps(final: ActingState) -> tuple[StepLog, ...]:
     first, *others = final["steps"]
     begun = StepLog(observation=first["observation"], action=_BEGINNING)
-    played = zip(others, final["replies"], strict=False)  # the last command may have no answer
+    # The last command may have no answer.
+    played = zip(others, final["replies"], final["matches"], strict=False)
     return (
         begun,
         *(
@@ -98,9 +101,10 @@ def _steps(final: ActingState) -> tuple[StepLog, ...]:
                 observation=step["observation"],
                 action=step["action"],
                 thought=reply if reply and reply.strip() != step["action"] else "",
+                match="" if reply is None or match == MatchKind.EXACT else match,
                 reward=step["reward"],
             )
-            for step, reply in played
+            for step, reply, match in played
         ),
     )
 

@@ -291,7 +291,8 @@ class _Pools:
             played["error"] = item.error or f"no memories: {build.error if build else ''}"
         if item.steps:
             played["steps"] = [
-                [step.observation, step.action, step.thought, step.reward] for step in item.steps
+                [step.observation, step.action, step.thought, step.reward, step.match]
+                for step in item.steps
             ]
         return played
 

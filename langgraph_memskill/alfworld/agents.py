@@ -1,23 +1,29 @@
-"""Agents that play games: each chooses one admissible command a step."""
+"""The agents that play games: each chooses one admissible command a step."""
 
-import asyncio
 import random
-import re
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
 from weakref import WeakKeyDictionary
 
-import numpy as np
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
+from langgraph_memskill.alfworld.acting import Agent, Choice, Scene
 from langgraph_memskill.alfworld.actions import ActionMatch, MatchKind, match_action, safe_command
 from langgraph_memskill.alfworld.engine import Engine
-from langgraph_memskill.alfworld.records import GameState, GameStep, TaskType
-from langgraph_memskill.embedding import TextEncoder
+from langgraph_memskill.alfworld.records import GameState, TaskType
+from langgraph_memskill.alfworld.similarity_agent import SimilarityAgent
 from langgraph_memskill.errors import ModelCallError
+
+__all__ = [
+    "Agent",
+    "Choice",
+    "ExpertAgent",
+    "ModelAgent",
+    "RandomAgent",
+    "Scene",
+    "SimilarityAgent",
+    "acting_messages",
+    "prompt_texts",
+]
 
 _RULES = """You act in a household, one command at a time, until the task is done.
 
@@ -25,52 +31,7 @@ Choose one of the admissible commands. Look for the objects of the task where th
 
 Answer with the command alone, word for word as in the list."""  # noqa: E501
 
-_REPEATED = 0.35
-"""What a command loses in similarity for every time it was given before."""
-_IDLE = re.compile(r"(?:look|inventory|help|examine .*)\Z")
-_IDLE_COST = 0.3
 _SHOWN_STEPS = 15
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
-    """Everything that an agent may know when it chooses."""
-
-    first_observation: str
-    memories: tuple[str, ...]
-    """Best match first."""
-    steps: tuple[GameStep, ...]
-    """Since the first observation."""
-    state: GameState
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """A command and where it came from."""
-
-    match: ActionMatch
-    reply: str | None = None
-    """What a model said."""
-
-
-class Agent(Protocol):
-    """Chooses commands; one agent may play several games at a time."""
-
-    @property
-    def name(self) -> str:
-        """How logs name the agent."""
-
-    async def act(self, scene: Scene, engine: Engine) -> Choice:
-        """Choose the next command.
-
-        Args:
-            scene: What the agent may know.
-            engine: The game itself, for the planner; no other agent may ask it.
-
-        Raises:
-            ModelCallError: If a model cannot be called.
-            GameError: If the planner cannot be asked.
-        """
 
 
 class RandomAgent:
@@ -109,46 +70,6 @@ class ExpertAgent:
             return Choice(match=ActionMatch(command=plan[number], kind=MatchKind.EXACT))
         command = safe_command(scene.state.admissible)
         return Choice(match=ActionMatch(command=command, kind=MatchKind.MISS))
-
-
-class SimilarityAgent:
-    """Takes the command that fits objective, memories and last observation best, without an LLM.
-
-    Fit is cosine similarity of embeddings. What was given before, and what only looks around,
-    counts less, so that the agent does not go round in circles.
-    """
-
-    name = "similarity"
-
-    def __init__(self, encoder: TextEncoder) -> None:
-        """Compare texts with `encoder`."""
-        self._encoder = encoder
-
-    async def act(self, scene: Scene, engine: Engine) -> Choice:
-        """Choose the most fitting command."""
-        scores = await asyncio.to_thread(self._scores, scene)
-        command = scene.state.admissible[int(np.argmax(scores))]
-        return Choice(match=ActionMatch(command=command, kind=MatchKind.EXACT))
-
-    def _scores(self, scene: Scene) -> Sequence[float]:
-        commands = scene.state.admissible
-        hints = [line for memory in scene.memories for line in memory.splitlines() if line.strip()]
-        objective = scene.state.objective or scene.first_observation
-        texts = [*commands, objective, scene.state.observation, *hints]
-        vectors = self._encoder.encode(texts)
-        of_commands, context = vectors[: len(commands)], vectors[len(commands) :]
-        fit = of_commands @ context.T
-        relevance = context[2:] @ context[0]
-        scores = fit[:, 0] + 0.3 * fit[:, 1]
-        if hints:
-            scores = scores + (fit[:, 2:] * np.clip(relevance, 0.0, 1.0)).max(axis=1)
-        given = Counter(step.action for step in scene.steps)
-        costs = [
-            _REPEATED * given[command] + (_IDLE_COST if _IDLE.match(command) else 0.0)
-            for command in commands
-        ]
-        result: list[float] = (scores - np.array(costs)).tolist()
-        return result
 
 
 class ModelAgent:

@@ -6,32 +6,16 @@ from pathlib import Path
 import pytest
 from langchain_openai import ChatOpenAI
 
-from langgraph_memskill.errors import ModelCallError
-from langgraph_memskill.models.local_model import bundled_gguf
 from tests.benchmarks.running.worlds import data_file, make_run
+from tests.integration.small_server import small_server
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    xllamacpp = pytest.importorskip("xllamacpp", reason="the extra [local] brings llama.cpp")
-    try:
-        gguf = bundled_gguf()
-    except ModelCallError as error:
-        pytest.skip(f"no small model at hand: {error}")
-    params = xllamacpp.CommonParams()
-    params.model.path = str(gguf)
-    params.n_ctx = 8 * 1024
-    params.n_parallel = 8
-    params.n_predict = 16
-    params.cpuparams.n_threads = 1
-    params.cpuparams_batch.n_threads = 1
-    params.verbosity = -1
-    params.port = 0
-    server = xllamacpp.Server(params)
-    yield f"{server.listening_address}/v1#smollm2"
-    del server
+    with small_server(context=8 * 1024, reply=16, slots=8) as address:
+        yield address
 
 
 def test_locomo_against_a_server_with_eight_calls_in_flight(tmp_path: Path, endpoint: str) -> None:

@@ -16,6 +16,7 @@ from langgraph_memskill.models.local_model import LocalChatModel, bundled_gguf
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.skills.lint import lint
 from langgraph_memskill.skills.rules import LintLevel
+from tests.integration.small_server import small_server
 
 pytestmark = pytest.mark.slow
 SETTINGS = EvolutionSettings(num_clusters=2, cases_per_cluster=1, reflection_rounds=1, attempts=2)
@@ -31,21 +32,9 @@ def gguf() -> Path:
 
 
 @pytest.fixture(scope="module")
-def endpoint(gguf: Path) -> Iterator[str]:
-    import xllamacpp
-
-    params = xllamacpp.CommonParams()
-    params.model.path = str(gguf)
-    params.n_ctx = 8192
-    params.n_parallel = 1
-    params.n_predict = 400
-    params.cpuparams.n_threads = 1
-    params.cpuparams_batch.n_threads = 1
-    params.verbosity = -1
-    params.port = 0
-    server = xllamacpp.Server(params)
-    yield f"{server.listening_address}/v1#smollm2"
-    del server
+def endpoint() -> Iterator[str]:
+    with small_server(context=8192, reply=400) as address:
+        yield address
 
 
 def small_bank() -> SkillBank:

@@ -12,6 +12,7 @@ from langgraph_memskill.models.local_model import LocalChatModel, bundled_gguf
 from langgraph_memskill.records import ActionType, Skill
 from langgraph_memskill.settings import Settings
 from langgraph_memskill.skills.bank import SkillBank
+from tests.integration.small_server import small_server
 
 Make = Callable[..., MemSkillMemory]
 pytestmark = pytest.mark.slow
@@ -57,21 +58,9 @@ def test_through_llama_cpp_in_the_process(make_memory: Make, local: LocalChatMod
 
 
 @pytest.fixture(scope="module")
-def endpoint(local: LocalChatModel) -> Iterator[str]:
-    import xllamacpp
-
-    params = xllamacpp.CommonParams()
-    params.model.path = str(local.model_path)
-    params.n_ctx = 4096
-    params.n_parallel = 1
-    params.n_predict = 96
-    params.cpuparams.n_threads = 1
-    params.cpuparams_batch.n_threads = 1
-    params.verbosity = -1
-    params.port = 0
-    server = xllamacpp.Server(params)
-    yield f"{server.listening_address}/v1#smollm2"
-    del server
+def endpoint() -> Iterator[str]:
+    with small_server(context=4096, reply=96) as address:
+        yield address
 
 
 def test_through_an_openai_compatible_endpoint(make_memory: Make, endpoint: str) -> None:

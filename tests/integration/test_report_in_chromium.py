@@ -192,7 +192,7 @@ def test_a_game_is_shown_step_by_step(open_report):
     opened.page.locator(".step").first.wait_for()
     steps = opened.texts(".step")
     assert steps == [
-        "Where am I?\n1. > look\nYou are in a kitchen.",
+        "Where am I?\n1. > look · the reply fits no command\nYou are in a kitchen.",
         "2. > take mug 1 · reward 1\nYou see a mug.",
     ]
     assert opened.page.locator("#skill-chart").count() == 0  # nothing to show in it

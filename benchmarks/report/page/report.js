@@ -6,6 +6,10 @@ const STATES = {
   all: "all questions", wrong: "below 0.5", right: "0.5 and more", failed: "failed",
   unscored: "unscored", differ: "rows differ by 0.5", missed: "evidence not recalled",
 };
+const MATCHES = {
+  contained: "named in the reply", closest: "nearest to the reply",
+  miss: "the reply fits no command", unchecked: "not checked",
+};
 
 function make(tag, className, text) {
   const element = document.createElement(tag);
@@ -243,10 +247,11 @@ class Explorer {
 
   steps(steps) {
     return this.folded(`${steps.length} steps`, () =>
-      steps.map(([observation, action, thought, reward], index) => {
+      steps.map(([observation, action, thought, reward, match], index) => {
         const element = make("div", "step");
         if (thought) element.append(make("div", "faint text", thought));
         append(element, append(make("div"), make("b", "", `${index + 1}. > ${action}`),
+          make("span", "faint", match ? ` · ${MATCHES[match] ?? match}` : ""),
           make("span", "faint", reward === null ? "" : ` · reward ${reward}`)),
         make("div", "text", observation));
         return element;

@@ -205,6 +205,28 @@ def test_a_folder_of_another_run_is_refused(data: Path, tmp_path: Path) -> None:
         play(make(data, player=ExpertAgent(), rows=("none",), max_steps=9), tmp_path)
 
 
+class Rambling(ReadingModel):
+    """Says the next of some lines, by the number of commands in the prompt."""
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        self.reply = ("LOOK", "I will go to desk 1.", "tkae mug 1 from desk 1", "Hm?")[
+            str(messages[-1].content).count("\n> ")
+        ]
+        return super()._generate(messages, stop, run_manager, **kwargs)
+
+
+def test_what_a_model_says_and_how_it_was_taken_are_in_the_log(data: Path, tmp_path: Path) -> None:
+    run = make(data, model=Rambling(), agent="llm", rows=("none",), max_steps=4)
+    item = play(run, tmp_path).rows[0].items[0]
+    assert [(step.thought, step.action, step.match) for step in item.steps[1:]] == [
+        ("LOOK", "look", ""),
+        ("I will go to desk 1.", "go to desk 1", "contained"),
+        ("tkae mug 1 from desk 1", "take mug 1 from desk 1", "closest"),
+        ("Hm?", "look", "miss"),
+    ]
+    assert item.answer == "not solved after 4 commands; 1 of 4 replies fitted no command"
+
+
 def test_calls_of_an_acting_model_are_counted(data: Path, tmp_path: Path) -> None:
     run = make(data, model=ReadingModel(reply="look"), agent="llm", rows=("none",), max_steps=3)
     item = play(run, tmp_path).rows[0].items[0]

@@ -232,7 +232,9 @@ def game_run():
     """One game that an agent has played."""
     sample = SampleLog(id="game-1")
     steps = (
-        StepLog(observation="You are in a kitchen.", action="look", thought="Where am I?"),
+        StepLog(
+            observation="You are in a kitchen.", action="look", thought="Where am I?", match="miss"
+        ),
         StepLog(observation="You see a mug.", action="take mug 1", reward=1.0),
     )
     item = ItemLog(

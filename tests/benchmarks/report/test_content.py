@@ -132,8 +132,8 @@ def test_a_memory_whose_span_is_not_in_the_log_is_shown_without():
 def test_games_have_their_steps():
     [item] = explorer_data(make_report([("run", game_run())]))["items"]
     assert item["rows"][0]["steps"] == [
-        ["You are in a kitchen.", "look", "Where am I?", None],
-        ["You see a mug.", "take mug 1", "", 1.0],
+        ["You are in a kitchen.", "look", "Where am I?", None, "miss"],
+        ["You see a mug.", "take mug 1", "", 1.0, ""],
     ]
 
 
