@@ -17,7 +17,7 @@ from langgraph_memskill.benchmarks.reading import read_json
 from langgraph_memskill.errors import DataError
 from langgraph_memskill.records import Usage
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Grows when a field changes its meaning or goes away."""
 
 LOG_FILE = "run.json"
@@ -54,7 +54,8 @@ class MemoryLog(LogModel):
     """A memory, or a raw chunk, that a row could recall."""
 
     id: str
-    content: str
+    content: str | None
+    """None where it is the text of its one span, word for word: that stands in the sample."""
     skills: tuple[str, ...] = ()
     """Skills that wrote it."""
     span_ids: tuple[str, ...] = ()
@@ -223,6 +224,8 @@ class ModelLog(LogModel):
     name: str
     spec: str = ""
     """As the user wrote it, without credentials."""
+    sha256: str | None = None
+    """Of the model's file, for one that runs in this process."""
 
 
 class EnvironmentLog(LogModel):

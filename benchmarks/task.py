@@ -4,6 +4,7 @@ A new benchmark is one file with a `Task`, and its name in `registry.py` (or `re
 of this package).
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +89,8 @@ class PlainScorer:
 
     async def __call__(self, question: Question, answered: Answered) -> Score:
         """Score one answer; see `Scorer`."""
-        return Score(value=self.score(question, answered))
+        # Off the event loop: words are stemmed, and a package may be imported for the first time.
+        return Score(value=await asyncio.to_thread(self.score, question, answered))
 
 
 class CutSpans(Protocol):

@@ -1,36 +1,16 @@
 """No async operation blocks the event loop: files, SQLite and sleeping only in worker threads."""
 
-import gc
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from blockbuster import BlockBuster, BlockingError
+from blockbuster import BlockingError
 from langchain_core.messages import AIMessage, HumanMessage
 
 from langgraph_memskill import MemSkillMemory
 from langgraph_memskill.settings import Settings
-
-# Locks are held for microseconds only; the rest belongs to the machinery of tests and tracebacks.
-_ALLOWED = ("threading.Lock.acquire", "threading.Lock.acquire_lock", "os.getcwd", "os.path.abspath")
-
-
-@contextmanager
-def nothing_blocks() -> Iterator[None]:
-    """Forbid what blocks; the files that earlier tests left open are closed before it."""
-    gc.collect()
-    gc.disable()
-    guard = BlockBuster()
-    for name in _ALLOWED:
-        guard.functions.pop(name, None)
-    guard.activate()
-    try:
-        yield
-    finally:
-        guard.deactivate()
-        gc.enable()
+from tests.blocking import nothing_blocks
 
 
 @pytest.fixture

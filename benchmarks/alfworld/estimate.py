@@ -13,6 +13,7 @@ from langgraph_memskill.benchmarks.running.estimate import (
     reading_tokens,
     unread_spans,
 )
+from langgraph_memskill.benchmarks.running.journal import Journal
 from langgraph_memskill.benchmarks.running.systems import System
 
 _SCENE_TOKENS = 900
@@ -31,6 +32,9 @@ class GamesEstimate:
     cached_spans: int
     """Spans whose memories are in the cache."""
     games: int
+    """Games that the run has not played yet."""
+    played: int
+    """Games that an earlier part of the run has played."""
     commands: int
     """Commands of all games, at most."""
     calls: int
@@ -39,26 +43,30 @@ class GamesEstimate:
     """Of prompts and replies together, about, if every game takes all commands."""
 
 
-def estimate_games(run: AlfworldRun, cache: BuildCache) -> list[GamesEstimate]:
-    """Count what every row would play and call; nothing is played or called.
+def estimate_games(run: AlfworldRun, cache: BuildCache, journal: Journal) -> list[GamesEstimate]:
+    """Count what every row would still play and call; nothing is played or called.
 
     Args:
         run: What would be run.
-        cache: What is there already.
+        cache: The memories that are there already.
+        journal: The games that are played already, of the folder that the run would go on in.
     """
-    return [_row(run, system, cache) for system in run.systems]
+    return [_row(run, system, cache, journal) for system in run.systems]
 
 
-def _row(run: AlfworldRun, system: System, cache: BuildCache) -> GamesEstimate:
-    spans, cached = unread_spans(run, system, cache)
-    commands = run.num_items * run.settings.max_steps
+def _row(run: AlfworldRun, system: System, cache: BuildCache, journal: Journal) -> GamesEstimate:
+    games = sum(journal.is_open(system.name, game.id) for game in run.played.games)
+    used = [games < run.num_items] * len(run.materials)
+    spans, cached = unread_spans(run, system, cache, used)
+    commands = games * run.settings.max_steps
     asked = commands if run.settings.agent == "llm" else 0
     tokens = reading_tokens(run.executor, system, spans) + asked * _step_tokens(run, system)
     return GamesEstimate(
         row=system.name,
         spans=len(spans),
         cached_spans=cached,
-        games=run.num_items,
+        games=games,
+        played=run.num_items - games,
         commands=commands,
         calls=len(spans) + asked,
         tokens=round(tokens),

@@ -94,7 +94,7 @@ class AlfworldRun(FolderRun):
         self.executor = Executor(
             model=executor.model,
             model_name=executor.name,
-            model_spec=executor.public_spec,
+            model_spec=executor.identity,
             encoder=players.encoder,
             bank=bank,
             settings=construction_settings(settings.construction),
@@ -169,7 +169,7 @@ class AlfworldRun(FolderRun):
     ) -> None:
         async with work.slots, pool.aengine() as engine:
             item = await play_game(graph, engine, game, self.settings.max_steps)
-        work.journal.add(row, item)
+        await work.journal.add(row, item)
         work.tally.spend(item.usage, None)
         if item.error is not None:
             work.tally.fail()

@@ -159,7 +159,9 @@ def _model(log: RunLog, role: str) -> str:
     """Name of the model in a role, and how it was named; "none" without one."""
     for model in log.models:
         if model.role == role:
-            return model.name if model.spec in ("", model.name) else f"{model.name} ({model.spec})"
+            facts = [model.spec] if model.spec not in ("", model.name) else []
+            facts += [] if model.sha256 is None else [f"SHA-256 {model.sha256[:12]}"]
+            return f"{model.name} ({', '.join(facts)})" if facts else model.name
     return "none"
 
 

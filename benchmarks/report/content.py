@@ -168,7 +168,7 @@ def explorer_data(report: Report, *, max_characters: int = MAX_CHARACTERS) -> di
         "searches": [row.log.name not in _SEARCH_NOTHING for row in report.rows],
         "skills": list(pools.skills),
         "spans": [[_cut(text, span_limit), *rest] for text, *rest in pools.spans],
-        "memories": [[_cut(text, memory_limit), *rest] for text, *rest in pools.memories],
+        "memories": [[text and _cut(text, memory_limit), *rest] for text, *rest in pools.memories],
         "items": list(items.values()),
     }
 
@@ -242,7 +242,10 @@ class _Pools:
 
     @property
     def memories(self) -> list[list[Any]]:
-        """Content, positions of skills, positions of spans and evidence ids of each."""
+        """Content, positions of skills, positions of spans and evidence ids of each.
+
+        Without content it is its span, word for word.
+        """
         return [[text, *map(list, rest)] for text, *rest in self._memories]
 
     @property
@@ -258,7 +261,7 @@ class _Pools:
     @property
     def memory_texts(self) -> list[str]:
         """All of them."""
-        return [memory[0] for memory in self._memories]
+        return [memory[0] or "" for memory in self._memories]
 
     def played(
         self,

@@ -1,7 +1,7 @@
 """The memories of a row and sample: from the cache, or built and kept there."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from langgraph_memskill.benchmarks.run_log import BuildLog, ItemLog, MemoryLog
@@ -50,10 +50,10 @@ class Builder:
             BenchmarkError: If more spans have failed than may fail.
             DataError: If the cache cannot be written.
         """
-        key = system.key(material)
+        key = await asyncio.to_thread(system.key, material)
         fresh = Build(key=key, num_spans=system.num_steps(material), run=self.run_id)
         if not system.calls_a_model:
-            return await system.build(material, fresh, self.tally.step, lambda build: None)
+            return await system.build(material, fresh, self.tally.step, _keep_nothing)
         async with self._locks.setdefault(key, asyncio.Lock()):
             start = await asyncio.to_thread(self._cached, fresh, is_used)
             if start.is_complete:
@@ -61,7 +61,7 @@ class Builder:
                 self.tally.step(start.num_spans)
                 self._check_spans(system, material, start)
                 return start
-            build = await system.build(material, start, self.tally.step, self.cache.save)
+            build = await system.build(material, start, self.tally.step, self._keep)
             self._made.add(key)
             usage = _less(build.usage, start.usage)
             self.tally.spend(usage, cost_of(self.prices, self.executor, usage))
@@ -72,15 +72,13 @@ class Builder:
         if self.rebuild and fresh.key not in self._made:
             return fresh
         found = self.cache.load(fresh.key)
-        if found is None or (found.failed and not self._goes_on(found, is_used)):
+        is_ours = fresh.key in self._made
+        if found is None or not (is_ours or found.can_go_on(self.run_id, is_used=is_used)):
             return fresh
         return replace(found, run=self.run_id)
 
-    def _goes_on(self, found: Build, is_used: bool) -> bool:
-        """Whether memories that lack some spans are gone on with, instead of read once more."""
-        if found.key in self._made:
-            return True
-        return found.run == self.run_id and (is_used or not found.is_complete)
+    async def _keep(self, build: Build) -> None:
+        await asyncio.to_thread(self.cache.save, build)
 
     def _check_spans(self, system: System, material: Material, build: Build) -> None:
         if build.failed:
@@ -92,6 +90,10 @@ class Builder:
                 f"span {name} of {material.sample.id}: {reason}",
                 count=len(build.failed),
             )
+
+
+async def _keep_nothing(build: Build) -> None:
+    """For what costs nothing to build anew."""
 
 
 def build_log(
@@ -113,12 +115,12 @@ def build_log(
     """
     recalled = {entry.memory_id for item in items for entry in item.recalled}
     memories = sorted((m for m in build.memories if m.id in recalled), key=lambda m: m.id)
-    known = frozenset(span.id for span in material.spans)
+    spans = {span.id: span.text for span in material.spans}
     return BuildLog(
         sample=material.sample.id,
         key=build.key,
         memories=tuple(
-            _memory_log(m, known, () if evidence_of is None else evidence_of(m)) for m in memories
+            _memory_log(m, spans, () if evidence_of is None else evidence_of(m)) for m in memories
         ),
         num_memories=len(build.memories),
         skill_uses=build.skill_uses,
@@ -130,14 +132,16 @@ def build_log(
     )
 
 
-def _memory_log(memory: Memory, known: frozenset[str], evidence: tuple[str, ...]) -> MemoryLog:
+def _memory_log(memory: Memory, spans: Mapping[str, str], evidence: tuple[str, ...]) -> MemoryLog:
     # The construction graph writes its episode in front of a span's own id.
     sources = dict.fromkeys(source.span_id.rpartition("/")[2] for source in memory.sources)
+    known = tuple(span_id for span_id in sources if span_id in spans)
+    is_span = len(known) == 1 and spans[known[0]] == memory.content
     return MemoryLog(
         id=memory.id,
-        content=memory.content,
+        content=None if is_span else memory.content,
         skills=memory.skills,
-        span_ids=tuple(span_id for span_id in sources if span_id in known),
+        span_ids=known,
         evidence_ids=evidence,
     )
 

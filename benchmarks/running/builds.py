@@ -42,6 +42,16 @@ class Build:
         """Whether all spans were read."""
         return self.done >= self.num_spans
 
+    def can_go_on(self, run_id: str, *, is_used: bool) -> bool:
+        """Whether a run takes these memories over, instead of reading all spans once more.
+
+        Args:
+            run_id: The run.
+            is_used: Whether it has played items with them already: then they must stay what the log
+                shows, although spans are missing.
+        """
+        return not self.failed or (self.run == run_id and (is_used or not self.is_complete))
+
 
 class BuildCache:
     """Builds in files of a folder, one a key; also those that were interrupted."""

@@ -1,5 +1,6 @@
 """Building memories with the construction graph, piece by piece, so that a kill loses little."""
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from langgraph_memskill.records import Memory, RememberResult, Span
 from langgraph_memskill.settings import Settings
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.state import StepEvent
+from langgraph_memskill.stores.applying import MemoryWriter
 from langgraph_memskill.stores.items import aread_items, memory_of
 from langgraph_memskill.stores.pending import PendingSpans
 
@@ -102,7 +104,7 @@ class MemSkillSystem(System):
         """Read the spans in order, from where `start` stopped."""
         store = InMemoryStore(index=store_index(self._executor.encoder))
         await fill(store, start.memories)
-        runs = self._runs(store)
+        runs = await asyncio.to_thread(self._runs, store)  # which opens a change log
         on_spans(start.done)
         build, saved_at, begun = start, time.monotonic(), time.perf_counter()
         for piece in _pieces(material.spans[start.done :], self._executor.settings.span_workers):
@@ -114,7 +116,7 @@ class MemSkillSystem(System):
             if build.is_complete or is_due:
                 seconds = start.seconds + time.perf_counter() - begun
                 build = replace(build, memories=await _memories(store), seconds=seconds)
-                on_save(build)
+                await on_save(build)
                 saved_at = time.monotonic()
         return build
 
@@ -127,6 +129,7 @@ class MemSkillSystem(System):
             bank=executor.bank,
             selector=self._selector,
             store=store,
+            writer=MemoryWriter(store),
             namespace=NAMESPACE,
             settings=executor.settings,
         )

@@ -1,12 +1,13 @@
 """What a run would call, and about how many tokens that takes; nothing is called."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from langgraph_memskill.benchmarks.running.builds import BuildCache
 from langgraph_memskill.benchmarks.running.construction import Executor
 from langgraph_memskill.benchmarks.running.frame import FolderRun
+from langgraph_memskill.benchmarks.running.journal import Journal
 from langgraph_memskill.benchmarks.running.material import Material
 from langgraph_memskill.benchmarks.running.run import BenchmarkRun
 from langgraph_memskill.benchmarks.running.systems import Recall, System
@@ -33,56 +34,76 @@ class Estimate:
     cached_spans: int
     """Spans whose memories are in the cache."""
     questions: int
-    """Calls of the reader."""
+    """Calls of the reader, for the questions that the run has no answer to yet."""
+    answered: int
+    """Questions that an earlier part of the run has answered."""
     judgements: int
     """Calls of the judge."""
     tokens: int
     """Of prompts and replies together, about."""
 
 
-def estimate(run: BenchmarkRun, cache: BuildCache) -> list[Estimate]:
-    """Count the calls of every row, and estimate their tokens.
+def estimate(run: BenchmarkRun, cache: BuildCache, journal: Journal) -> list[Estimate]:
+    """Count the calls of every row that are still to be made, and estimate their tokens.
 
     Args:
         run: What would be run.
-        cache: What is there already.
+        cache: The memories that are there already.
+        journal: The questions that are answered already, of the folder that the run would go on in.
     """
-    return [_row(run, system, cache) for system in run.systems]
+    return [_row(run, system, cache, journal) for system in run.systems]
 
 
-def _row(run: BenchmarkRun, system: System, cache: BuildCache) -> Estimate:
-    spans, cached = unread_spans(run, system, cache)
-    questions = run.data.num_questions
+def _row(run: BenchmarkRun, system: System, cache: BuildCache, journal: Journal) -> Estimate:
+    asked = [
+        replace(
+            material,
+            questions=tuple(q for q in material.questions if journal.is_open(system.name, q.id)),
+        )
+        for material in run.data.materials
+    ]
+    used = [
+        len(left.questions) < len(material.questions)
+        for left, material in zip(asked, run.data.materials, strict=True)
+    ]
+    spans, cached = unread_spans(run, system, cache, used)
+    questions = sum(len(material.questions) for material in asked)
     judged = questions if run.names.judge is not None else 0
     tokens = reading_tokens(run.executor, system, spans) + judged * _JUDGE_TOKENS
-    tokens += sum(_asking(run, system, material) for material in run.data.materials)
+    tokens += sum(_asking(run, system, material) for material in asked)
     return Estimate(
         row=system.name,
         spans=len(spans),
         cached_spans=cached,
         questions=questions,
+        answered=run.data.num_questions - questions,
         judgements=judged,
         tokens=round(tokens),
     )
 
 
-def unread_spans(run: FolderRun, system: System, cache: BuildCache) -> tuple[list[Span], int]:
+def unread_spans(
+    run: FolderRun, system: System, cache: BuildCache, used: Sequence[bool]
+) -> tuple[list[Span], int]:
     """The spans that a row has to read, and how many are read already.
 
     Args:
         run: What would be run.
         system: The row.
         cache: What is there already.
+        used: For each of the run's materials, whether items were played with its memories.
     """
     to_read: dict[str, Sequence[Span]] = {}
     cached = 0
-    for material in run.materials:
+    for material, is_used in zip(run.materials, used, strict=True):
         if system.num_steps(material):
             key = system.key(material)
+            if key in to_read:
+                continue
             found = None if run.rebuild else cache.load(key)
-            done = found.done if found is not None else 0
-            if key not in to_read:
-                cached += done
+            is_kept = found is not None and found.can_go_on(run.id, is_used=is_used)
+            done = found.done if found is not None and is_kept else 0
+            cached += done
             to_read[key] = material.spans[done:]
     return [span for unread in to_read.values() for span in unread], cached
 

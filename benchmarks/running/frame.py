@@ -157,12 +157,12 @@ class FolderRun(ABC):
         journal = await asyncio.to_thread(Journal, folder, self.id)
         resumed = sum(item.error is None for item in journal.items.values())
         work = self._work(journal, BuildCache(cache), Tally(self.num_steps, on_progress))
-        with journal.writing():
+        async with journal.writing():
             begun = time.perf_counter()
             try:
                 rows = await self._play(work)
             finally:
-                journal.add_seconds(time.perf_counter() - begun)
+                await journal.add_seconds(time.perf_counter() - begun)
             times = TimesLog(
                 started_at=started.isoformat(timespec="seconds"),
                 finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -170,7 +170,8 @@ class FolderRun(ABC):
                 reused_builds=work.builder.reused,
                 resumed_items=resumed,
             )
-            log = self._log(rows, times)
+            # Intervals take seconds of drawing.
+            log = await asyncio.to_thread(self._log, rows, times)
             await asyncio.to_thread(write_run_log, log, folder / LOG_FILE)
         return log
 

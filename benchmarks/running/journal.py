@@ -1,9 +1,11 @@
 """The journal of a run: every item that was played, line by line, so that a kill loses none."""
 
+import asyncio
 import json
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -42,39 +44,81 @@ class Journal:
         self.seconds = 0.0
         """Of the earlier parts."""
         self._file: IO[str] | None = None
+        self._lock: FileLock | None = None
+        self._writes = threading.Lock()
         for line in self._lines():
             self._take(line)
 
-    @contextmanager
-    def writing(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[None]:
         """Keep the file open for `add`.
 
         Raises:
             ConfigError: If another process is working in the folder.
             DataError: If the file cannot be written.
         """
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self._path.parent / _LOCK_FILE)
+        await asyncio.to_thread(self._open)
         try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise ConfigError(
-                f"another process is running in {self._path.parent}: wait for it, or name another "
-                "folder with --out"
-            ) from error
-        try:
-            with self._opened() as self._file:
-                if self._file.tell() == 0:
-                    self._write({"run": self._run_id})
-                yield
+            yield
         finally:
-            self._file = None
-            lock.release()
+            await asyncio.to_thread(self._close)
 
-    def _opened(self) -> IO[str]:
+    def is_open(self, row: str, item_id: str) -> bool:
+        """Whether an item is still to be played: it was not, or it has failed."""
+        item = self.items.get((row, item_id))
+        return item is None or item.error is not None
+
+    async def add(self, row: str, item: ItemLog) -> None:
+        """Note an item that was played.
+
+        What it cost when it was played before and failed stays counted.
+        """
+        earlier = self.items.get((row, item.id))
+        if earlier is not None and earlier.error is not None:
+            item = item.model_copy(
+                update={
+                    "usage": earlier.usage + item.usage,
+                    "scoring_usage": earlier.scoring_usage + item.scoring_usage,
+                }
+            )
+        self.items[row, item.id] = item
+        await asyncio.to_thread(self._write, {"row": row, "item": item.model_dump(mode="json")})
+
+    async def add_seconds(self, seconds: float) -> None:
+        """Note how long this part of the run has taken since the last note."""
+        self.seconds += seconds
+        await asyncio.to_thread(self._write, {"seconds": seconds})
+
+    def _open(self) -> None:
+        folder = self._path.parent
         with self._readable_errors():
-            self._cut_half_line()
-            return self._path.open("a", encoding="utf-8")
+            folder.mkdir(parents=True, exist_ok=True)
+            # Taken in one thread, and released in another.
+            self._lock = FileLock(folder / _LOCK_FILE, thread_local=False)
+            try:
+                self._lock.acquire(timeout=0)
+            except Timeout as error:
+                raise ConfigError(
+                    f"another process is running in {folder}: wait for it, or name another "
+                    "folder with --out"
+                ) from error
+        try:
+            with self._readable_errors():
+                self._cut_half_line()
+                self._file = self._path.open("a", encoding="utf-8")
+            if self._file.tell() == 0:
+                self._write({"run": self._run_id})
+        except BaseException:
+            self._close()
+            raise
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     @contextmanager
     def _readable_errors(self) -> Iterator[None]:
@@ -83,25 +127,11 @@ class Journal:
         except OSError as error:
             raise DataError(f"{self._path} cannot be written: {error}") from error
 
-    def is_open(self, row: str, item_id: str) -> bool:
-        """Whether an item is still to be played: it never was, or it has failed."""
-        item = self.items.get((row, item_id))
-        return item is None or item.error is not None
-
-    def add(self, row: str, item: ItemLog) -> None:
-        """Note an item that was played."""
-        self.items[row, item.id] = item
-        self._write({"row": row, "item": item.model_dump(mode="json")})
-
-    def add_seconds(self, seconds: float) -> None:
-        """Note how long this part of the run has taken since the last note."""
-        self.seconds += seconds
-        self._write({"seconds": seconds})
-
     def _write(self, document: dict[str, Any]) -> None:
-        if self._file is not None:
-            with self._readable_errors():
-                self._file.write(json.dumps(document, ensure_ascii=True) + "\n")
+        line = json.dumps(document, ensure_ascii=True) + "\n"
+        with self._writes, self._readable_errors():
+            if self._file is not None:
+                self._file.write(line)
                 self._file.flush()
 
     def _lines(self) -> list[str]:

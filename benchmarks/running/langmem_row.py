@@ -95,7 +95,7 @@ class LangMemSystem(System):
             if build.is_complete or time.monotonic() - saved_at >= SAVE_EVERY_S:
                 seconds = start.seconds + time.perf_counter() - begun
                 build = replace(build, memories=notes.memories, seconds=seconds)
-                on_save(build)
+                await on_save(build)
                 saved_at = time.monotonic()
             on_spans(1)
         return build

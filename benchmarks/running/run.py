@@ -101,7 +101,7 @@ class BenchmarkRun(FolderRun):
         self.executor = Executor(
             model=models.executor.model,
             model_name=models.executor.name,
-            model_spec=models.executor.public_spec,
+            model_spec=models.executor.identity,
             encoder=models.encoder,
             bank=self.bank,
             settings=construction_settings(settings),

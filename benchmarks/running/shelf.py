@@ -60,7 +60,9 @@ class Shelf:
         else:
             store = InMemoryStore(index=store_index(self._kit.encoder))
             await fill(store, self.memories)
-            self._search = HybridSearch(store, self._kit.encoder, self._kit.settings)
+            self._search = await asyncio.to_thread(
+                HybridSearch, store, self._kit.encoder, self._kit.settings
+            )
 
     async def find(self, question: str) -> list[Memory]:
         """The memories for a question, best first; all of them, in order, where nothing is chosen.

@@ -1,7 +1,8 @@
 """The systems that are compared: each makes of a sample what its questions are answered from."""
 
+import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -16,7 +17,7 @@ _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 OnSpans = Callable[[int], None]
 """Called with the number of spans that were read since the last call."""
-OnSave = Callable[[Build], None]
+OnSave = Callable[[Build], Awaitable[None]]
 """Called with what there is so far, whenever going on from there is possible."""
 
 
@@ -112,7 +113,7 @@ class FullContext(System):
         self, material: Material, start: Build, on_spans: OnSpans, on_save: OnSave
     ) -> Build:
         """The spans as they are."""
-        spans = self._latest(material.spans)
+        spans = await asyncio.to_thread(self._latest, material.spans)
         return Build(key=start.key, num_spans=0, memories=tuple(map(raw_memory, spans)))
 
     def _latest(self, spans: Sequence[Span]) -> Sequence[Span]:

@@ -1,7 +1,9 @@
 """One row with one sample: memories are built, or come from the cache; questions are asked."""
 
+import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -73,6 +75,8 @@ class UnitPlay:
         self._shelf: Shelf | None = None
         self._evidence: dict[str, tuple[str, ...]] = {}
         self._error: str | None = None
+        self._spent: defaultdict[str, Usage] = defaultdict(Usage)
+        """On the reader, by question, all attempts together."""
 
     async def build(self) -> list[int]:
         """Make the memories; gives the positions of the questions that are still open."""
@@ -97,7 +101,7 @@ class UnitPlay:
             logger.debug("building failed", exc_info=True)
             self._error = _reason(error)
             for position in wanted:
-                self._give_up(questions[position], self._error, Usage())
+                await self._give_up(questions[position], self._error, Usage())
             return []
         return wanted
 
@@ -106,25 +110,28 @@ class UnitPlay:
         question = self.material.questions[position]
         async with self._work.slots:
             try:
-                item = await self._answered(question, attempt)
+                item = await self._answered(question)
             except _ENDS_THE_RUN:
                 raise
             except Exception as error:
-                self._work.tally.spend(Usage(calls=1), None)
                 logger.debug("the question %s failed", question.id, exc_info=True)
                 if attempt < self._parts.attempts:
                     raise ModelCallError(f"the question {question.id} failed") from error
-                self._give_up(question, _reason(error), Usage(calls=attempt))
+                await self._give_up(question, _reason(error), self._spent[question.id])
                 return
-        self._work.journal.add(self.system.name, item)
+        await self._work.journal.add(self.system.name, item)
         self._work.tally.step()
 
     async def close(self) -> None:
         """Keep for the log what the items refer to, and let go of the rest."""
         played = self._work.journal.items
         items = (played.get((self.system.name, q.id)) for q in self.material.questions)
+        build = self._build
+        if build is None:
+            key = await asyncio.to_thread(self.system.key, self.material)
+            build = Build(key=key, num_spans=0)
         self.log = build_log(
-            self._build or Build(key=self.system.key(self.material), num_spans=0),
+            build,
             self.material,
             [item for item in items if item is not None],
             evidence_of=self._evidence_of,
@@ -132,7 +139,7 @@ class UnitPlay:
         )
         self._build = self._shelf = None
 
-    async def _answered(self, question: Question, attempt: int) -> ItemLog:
+    async def _answered(self, question: Question) -> ItemLog:
         assert self._shelf is not None
         started = time.perf_counter()
         memories = await self._shelf.find(question.text)
@@ -143,10 +150,15 @@ class UnitPlay:
             style=prompts.style,
             date=question.date if prompts.with_date else None,
         )
-        reply = await self._parts.reader.ainvoke(messages)
+        usage = Usage(calls=1)
+        try:
+            reply = await self._parts.reader.ainvoke(messages)
+            usage = replace(usage_of(messages, reply), calls=1)
+        finally:
+            # A call that failed was a call, too.
+            self._spent[question.id] += usage
+            self._spend(usage, self._parts.models.reader)
         seconds = time.perf_counter() - started
-        usage = replace(usage_of(messages, reply), calls=attempt)
-        self._spend(replace(usage, calls=1), self._parts.models.reader)
         text = answer_text(reply, prompts.style)
         scores = await self._scores(question, text, memories)
         scoring = sum((score.usage for score in scores.values()), Usage())
@@ -159,7 +171,7 @@ class UnitPlay:
                     for name, score in scores.items()
                 },
                 "recalled": recalled_log(memories),
-                "usage": usage,
+                "usage": self._spent[question.id],
                 "scoring_usage": scoring,
                 "seconds": seconds,
             }
@@ -202,9 +214,9 @@ class UnitPlay:
             date=question.date,
         )
 
-    def _give_up(self, question: Question, reason: str, usage: Usage) -> None:
+    async def _give_up(self, question: Question, reason: str, usage: Usage) -> None:
         item = self._item(question).model_copy(update={"error": reason, "usage": usage})
-        self._work.journal.add(self.system.name, item)
+        await self._work.journal.add(self.system.name, item)
         self._work.tally.fail()
         self._work.tally.step()
         self._work.failures.add(self.system.name, "questions", self._parts.num_questions, reason)

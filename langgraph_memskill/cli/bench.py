@@ -177,10 +177,10 @@ def run(
     for file in files:
         with screen.busy(f"reading {file.name}"):
             benchmark = _benchmark(task, file, models, settings, table)
-        if dry_run:
-            _show_estimate(screen, benchmark, cache)
-            continue
         folder = out or RUNS / f"{task.name}-{file.stem}-{benchmark.id[:8]}"
+        if dry_run:
+            _show_estimate(screen, benchmark, folder, cache)
+            continue
         _play(screen, benchmark, folder, cache)
 
 
@@ -216,14 +216,18 @@ def _benchmark(
     return BenchmarkRun(task, data, models, settings, prices=prices)
 
 
-def _show_estimate(screen: Screen, benchmark: "BenchmarkRun", cache: Path) -> None:
+def _show_estimate(screen: Screen, benchmark: "BenchmarkRun", folder: Path, cache: Path) -> None:
     from langgraph_memskill.benchmarks.running.builds import BuildCache
     from langgraph_memskill.benchmarks.running.estimate import estimate
+    from langgraph_memskill.benchmarks.running.journal import Journal
     from langgraph_memskill.cli.bench_table import estimates
 
-    rows = estimate(benchmark, BuildCache(cache))
+    rows = estimate(benchmark, BuildCache(cache), Journal(folder, benchmark.id))
     log = benchmark.data.log
-    screen.show(f"{log.task} {log.file}, split {log.split}: nothing was called", estimates(rows))
+    lines = [f"{log.task} {log.file}, split {log.split}: nothing was called"]
+    if any(row.answered or row.cached_spans for row in rows):
+        lines.append(f"What is done already is not counted: answers in {folder}, spans in {cache}.")
+    screen.show(*lines, estimates(rows))
     screen.emit(
         {"task": log.task, "file": log.file, "rows": [asdict(row) for row in rows]}, one_line=True
     )

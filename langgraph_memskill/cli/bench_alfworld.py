@@ -137,10 +137,10 @@ def alfworld(
         if records or not dry_run:
             training = make_training(records, span_tokens, played.games)
     benchmark = AlfworldRun(played, training, players, settings)
-    if dry_run:
-        _show_estimate(screen, benchmark, cache, len(missing))
-        return
     named = out or RUNS / f"alfworld-{split}-{benchmark.id[:8]}"
+    if dry_run:
+        _show_estimate(screen, benchmark, (named, cache), len(missing))
+        return
     _play(screen, benchmark, named, cache)
 
 
@@ -237,18 +237,23 @@ def _replayed(games: "list[GameFile]", file: Path, workers: int, screen: Screen)
         )
 
 
-def _show_estimate(screen: Screen, run: "AlfworldRun", cache: Path, num_missing: int) -> None:
+def _show_estimate(
+    screen: Screen, run: "AlfworldRun", places: tuple[Path, Path], num_missing: int
+) -> None:
     from langgraph_memskill.benchmarks.alfworld.estimate import estimate_games
     from langgraph_memskill.benchmarks.running.builds import BuildCache
+    from langgraph_memskill.benchmarks.running.journal import Journal
 
-    rows = estimate_games(run, BuildCache(cache))
+    folder, cache = places
+    rows = estimate_games(run, BuildCache(cache), Journal(folder, run.id))
     shown = Table(box=None, pad_edge=False)
     shown.add_column("system")
-    names = ("spans to read", "spans known", "games", "commands", "calls", "about tokens")
-    for name in names:
+    counts = ("spans to read", "spans known", "games to play", "games played")
+    for name in (*counts, "commands", "calls", "about tokens"):
         shown.add_column(name, justify="right")
     for row in rows:
-        numbers = (row.spans, row.cached_spans, row.games, row.commands, row.calls, row.tokens)
+        done = (row.spans, row.cached_spans, row.games, row.played)
+        numbers = (*done, row.commands, row.calls, row.tokens)
         shown.add_row(row.row, *(f"{number:,}" for number in numbers))
     played = run.played
     lines = [

@@ -53,12 +53,13 @@ def estimates(rows: "Sequence[Estimate]") -> Table:
     """What a run would call."""
     shown = Table(box=None, pad_edge=False)
     shown.add_column("system")
-    names = ("spans to read", "spans known", "questions", "judgements", "calls", "about tokens")
-    for name in names:
+    names = ("spans to read", "spans known", "questions to ask", "questions answered")
+    for name in (*names, "judgements", "calls", "about tokens"):
         shown.add_column(name, justify="right")
     for row in rows:
         calls = row.spans + row.questions + row.judgements
-        numbers = (row.spans, row.cached_spans, row.questions, row.judgements, calls, row.tokens)
+        done = (row.spans, row.cached_spans, row.questions, row.answered)
+        numbers = (*done, row.judgements, calls, row.tokens)
         shown.add_row(row.row, *(f"{number:,}" for number in numbers))
     return shown
 

@@ -90,6 +90,34 @@ def test_a_dry_run_knows_what_is_kept(run, fake_models, tmp_path):
     assert (row["spans"], row["cached_spans"]) == (0, 8)
 
 
+def test_a_dry_run_does_not_count_what_the_run_has_answered(run, fake_models, tmp_path):
+    file = data_file(tmp_path)
+    options = ("--rows", "none,similarity", "--limit", "3", "--judge", "judge", "--out", "run")
+    before = json.loads(bench(run, file, *options, "--dry-run", "--json").stdout)["rows"]
+    assert [(row["questions"], row["answered"]) for row in before] == [(3, 0), (3, 0)]
+    bench(run, file, *options)
+    result = bench(run, file, *options, "--dry-run", "--json")
+    for row in json.loads(result.stdout)["rows"]:
+        assert (row["questions"], row["judgements"], row["answered"]) == (0, 0, 3)
+        assert (row["spans"], row["tokens"]) == (0, 0)
+    shown = bench(run, file, *options, "--dry-run").output
+    assert "What is done already is not counted: answers in run, spans in bench-runs" in shown
+    other = bench(run, file, *options, "--dry-run", "--top-k", "2")
+    assert other.exit_code == 1
+    assert "run holds another run" in other.stderr
+
+
+def test_a_dry_run_counts_failed_questions_as_open(run, fake_models, tmp_path, monkeypatch):
+    file = data_file(tmp_path)
+    options = ("--rows", "none", "--attempts", "1", "--max-failures", "1", "--out", "run")
+    down = ReadingModel(failures=3)
+    with monkeypatch.context() as patched:
+        patched.setattr("langgraph_memskill.models.load_model", lambda *_, **__: down)
+        bench(run, file, *options)
+    [row] = json.loads(bench(run, file, *options, "--dry-run", "--json").stdout)["rows"]
+    assert (row["questions"], row["answered"]) == (3, 5)
+
+
 def test_a_limit_leaves_out_samples_without_a_question(run, fake_models, tmp_path):
     result = bench(run, data_file(tmp_path), "--rows", "rag", "--limit", "3", "--json")
     document = json.loads(result.stdout)

@@ -185,6 +185,23 @@ def test_a_question_shows_answers_memories_and_their_spans(open_report, tmp_path
     assert played.locator(".memory.hit").count() >= int(is_right)
 
 
+def test_a_memory_that_is_its_span_shows_and_finds_the_text(open_report):
+    run = made_up_run(num_samples=1, num_questions=6, num_rows=3)
+    row = run.rows[2]
+    memories = [m.model_copy(update={"content": None}) for m in row.builds[0].memories]
+    build = row.builds[0].model_copy(update={"memories": tuple(memories)})
+    rows = (run.rows[0], run.rows[1], row.model_copy(update={"builds": (build,)}))
+    opened = open_report(run.model_copy(update={"rows": rows}))
+    opened.page.locator("#row").select_option("full context")
+    opened.search("Ann said, fact 4 of conv-0")  # no question says so
+    assert opened.ids()
+    opened.page.locator(".item summary").first.click()
+    played = opened.page.locator('.played[data-row="full context"]')
+    played.locator("summary", has_text="memories").click()
+    played.locator(".memory").first.wait_for()
+    assert "Ann said, fact" in played.locator(".memory").first.inner_text()
+
+
 def test_a_game_is_shown_step_by_step(open_report):
     opened = open_report(game_run())
     opened.page.locator(".item summary").first.click()

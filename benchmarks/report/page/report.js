@@ -49,6 +49,8 @@ const shown = (score) => (score === null || score === undefined ? "–" : score.
 
 class Explorer {
   constructor(data) {
+    // A memory without a text is its span, word for word.
+    for (const memory of data.memories) memory[0] ??= data.spans[memory[2][0]]?.[0] ?? "";
     this.data = data;
     this.page = 0;
     this.found = [];

@@ -129,6 +129,17 @@ def test_a_memory_whose_span_is_not_in_the_log_is_shown_without():
     assert explorer_data(report)["memories"] == [["x", [], [], []]]
 
 
+def test_a_memory_that_is_its_span_has_no_text_of_its_own():
+    run = made_up_run(num_rows=1, num_samples=1)
+    memory = MemoryLog(id="m0", content=None, span_ids=("conv-0:3",))
+    build = BuildLog(sample="conv-0", key="k", memories=(memory,))
+    row = run.rows[0].model_copy(update={"builds": (build,)})
+    report = make_report([("run", run.model_copy(update={"rows": (row,)}))])
+    data = explorer_data(report, max_characters=20)
+    assert data["memories"] == [[None, [], [0], []]]
+    assert data["spans"][0][1] == "session_3"
+
+
 def test_games_have_their_steps():
     [item] = explorer_data(make_report([("run", game_run())]))["items"]
     assert item["rows"][0]["steps"] == [

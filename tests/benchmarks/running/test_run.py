@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from langgraph_memskill.benchmarks.run_log import read_run_log, without_times
+from langgraph_memskill.benchmarks.running import unit
 from langgraph_memskill.benchmarks.running.prices import Price, PriceTable
 from langgraph_memskill.benchmarks.running.run import BenchmarkRun
 from langgraph_memskill.errors import BenchmarkError, ConfigError, ModelCallError
@@ -190,6 +191,42 @@ def test_failed_questions_are_asked_again_when_the_run_goes_on(tmp_path, file):
     assert overall(log, "rag").failed == 0
     assert len(model.prompts) == 2
     assert log.times.resumed_items == 6
+    # The calls that have failed stay counted.
+    again = [item for item in row(log, "rag").items if item.text == "Who saw Rome?"]
+    assert [item.usage.calls for item in again] == [2, 2]
+    assert row(log, "rag").answering.usage.calls == 10
+
+
+def test_what_a_question_has_cost_before_it_failed_stays_counted(tmp_path, file, monkeypatch):
+    settings = {"rows": ("rag",), "attempts": 1, "max_failures": 1.0}
+
+    def unreadable(reply, style):
+        raise ValueError("an odd reply")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(unit, "answer_text", unreadable)
+        first = played(tmp_path, make_run(file, ReadingModel(), **settings))
+    spent = row(first, "rag").answering.usage
+    assert overall(first, "rag").failed == 8
+    assert spent.calls == 8
+    assert spent.input_tokens > 0
+    log = played(tmp_path, make_run(file, ReadingModel(), **settings))
+    assert overall(log, "rag").failed == 0
+    assert row(log, "rag").answering.usage == spent + spent
+
+
+def test_the_text_of_a_span_stands_once_in_the_log(tmp_path, file):
+    log = played(tmp_path, make_run(file, ReadingModel(), rows=("full", "similarity")))
+    written = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
+    for entry in written["rows"]:
+        del entry["items"]  # the answers quote it
+    assert json.dumps(written).count("Ann saw Kyoto\\nOK?") == 1
+    shown = row(log, "full").builds[0].memories
+    assert [(memory.content, memory.span_ids) for memory in shown[:2]] == [
+        (None, ("0",)),
+        (None, ("1",)),
+    ]
+    assert all(memory.content for memory in row(log, "similarity").builds[0].memories)
 
 
 def test_too_many_failures_stop_the_run(tmp_path, file):
