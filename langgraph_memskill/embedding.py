@@ -18,6 +18,8 @@ from langchain_core.embeddings import Embeddings
 from numpy.typing import NDArray
 
 from langgraph_memskill.errors import ConfigError, ModelCallError
+from langgraph_memskill.joined_calls import JoinedCalls
+from langgraph_memskill.packed_encoding import PackedModel
 from langgraph_memskill.sentence_models import (
     DTYPES,
     bundled_folder,
@@ -40,6 +42,8 @@ _CUDA_BATCH_SIZE = 512
 """To begin with; it is halved until it fits."""
 _CACHE_SIZE = 50_000
 _CHARACTERS_PER_TOKEN = 32
+_LEAST_TOKENS = 256
+"""Tokens a call from which the last digits do not depend on how many there are, nor on threads."""
 
 
 @runtime_checkable
@@ -89,8 +93,7 @@ class _CachedEncoder(Embeddings):
         self._batch_size = batch_size
         self._dim = dim
         self._cache = VectorCache(cache_size)
-        # Tokenizers and models are not safe to call from several threads at once.
-        self._model_lock = Lock()
+        self._calls = JoinedCalls(self._computed)
 
     @property
     def name(self) -> str:
@@ -117,13 +120,9 @@ class _CachedEncoder(Embeddings):
         keys = [self._readable(text) for text in texts]
         distinct = list(dict.fromkeys(keys))
         vectors = self._cache.find(distinct)
-        if len(vectors) < len(distinct):
-            with self._model_lock:
-                # Another thread may have computed some of them while this one waited.
-                vectors |= self._cache.find([key for key in distinct if key not in vectors])
-                missing = [key for key in distinct if key not in vectors]
-                if missing:
-                    vectors |= self._remember(missing, self._compute(missing))
+        missing = [key for key in distinct if key not in vectors]
+        if missing:
+            vectors |= self._calls.vectors(missing)
         return np.stack([vectors[key] for key in keys])
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
@@ -142,6 +141,12 @@ class _CachedEncoder(Embeddings):
     @abstractmethod
     def _compute(self, texts: list[str]) -> object:
         """Embed distinct texts: numbers [len(texts), dim], rows of any length."""
+
+    def _computed(self, texts: list[str]) -> dict[str, Floats]:
+        """The vectors of distinct texts; some may have become known since they were asked for."""
+        vectors = self._cache.find(texts)
+        missing = [text for text in texts if text not in vectors]
+        return vectors | self._remember(missing, self._compute(missing)) if missing else vectors
 
     def _remember(self, texts: list[str], rows: object) -> dict[str, Floats]:
         """Check what the model gave, bring it to unit length and keep it."""
@@ -182,8 +187,9 @@ class SentenceEncoder(_CachedEncoder):
     It is loaded on first use, never fetched from the network unless `allow_download` is set, and
     reads only safetensors weights. On CUDA it runs in bfloat16 with flash attention where the
     package flash-attn is installed (PyTorch's own attention otherwise), elsewhere in float32. A
-    batch that does not fit the device's memory is halved, and so are all later ones. One instance
-    may be used from several threads.
+    batch that does not fit the device's memory is halved, and so are all later ones. BERT models on
+    a CPU (MiniLM is one) read texts of all lengths in one call, without padding. One instance may
+    be used from several threads: those that wait for the model share its next call.
 
     The number format is no part of the encoder's name: bfloat16 turns a vector by less than a
     degree, which is within what retrieval and controller cannot tell from noise, so a memory folder
@@ -220,8 +226,8 @@ class SentenceEncoder(_CachedEncoder):
             batch_size: Texts a model call to begin with, >= 1; None takes 512 on CUDA and 64
                 elsewhere.
             cache_size: Texts whose vectors are kept, >= 0.
-            by_length: Whether only texts of one number of tokens share a model call. Without
-                padding a vector depends on its text alone, and not on the texts beside it.
+            by_length: Whether a vector must depend on its text alone to the last digit: nothing is
+                padded, only texts of one number of tokens share a call, or small calls are filled.
 
         Raises:
             ModelCallError: If there is no such folder, or the name is not in the local cache and
@@ -243,6 +249,7 @@ class SentenceEncoder(_CachedEncoder):
         self._device = device
         self._by_length = by_length
         self._model: SentenceTransformer | None = None
+        self._packed: PackedModel | None = None
         self._load_lock = Lock()
         self._cut_reported = False
 
@@ -263,6 +270,9 @@ class SentenceEncoder(_CachedEncoder):
     def _compute(self, texts: list[str]) -> object:
         model = self._loaded()
         try:
+            if self._packed is not None:
+                least = _LEAST_TOKENS if self._by_length else 0
+                return self._packed.encode(texts, batch_size=self._batch_size, least_tokens=least)
             rows, self._batch_size = encode_fitting(
                 model, texts, self._batch_size, by_length=self._by_length
             )
@@ -278,6 +288,8 @@ class SentenceEncoder(_CachedEncoder):
                 )
                 if self._chooses_size and str(self._model.device).startswith("cuda"):
                     self._batch_size = _CUDA_BATCH_SIZE
+                if self._batch_size > 1:
+                    self._packed = PackedModel.of(self._model)
                 logger.info("loaded the text encoder %s on %s", self.name, self._model.device)
             return self._model
 
@@ -366,8 +378,8 @@ def load_encoder(
         batch_size: Texts a model call, >= 1; None takes what suits the device, and an encoder is
             taken as it is. With 1 a vector depends on its text alone; beside longer texts its last
             digits may differ.
-        by_length: Whether only texts of one length share a call of a sentence-transformers model:
-            as with a batch size of 1, a vector then depends on its text alone.
+        by_length: Whether a vector of a sentence-transformers model must depend on its text alone,
+            as with a batch size of 1, but faster.
 
     Returns:
         The encoder. Models are loaded when first used.

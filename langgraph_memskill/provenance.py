@@ -2,8 +2,9 @@
 
 import re
 from collections import Counter
+from functools import lru_cache
 
-from langgraph_memskill.records import Source, Span
+from langgraph_memskill.records import Source, Span, Turn
 
 _MAX_TURNS = 3
 _NEAR_BEST = 0.6
@@ -23,8 +24,7 @@ def attribute(content: str, span: Span) -> Source:
     Returns:
         The source; at most three turns, in the span's order, none if no word is shared.
     """
-    words = [_words(f"{turn.speaker} {turn.text}") for turn in span.turns]
-    frequency = Counter(word for turn_words in words for word in turn_words)
+    words, frequency = _vocabulary(tuple(span.turns))
     wanted = _words(content)
     weights = [sum(1 / frequency[word] for word in turn_words & wanted) for turn_words in words]
     best = max(weights, default=0.0)
@@ -37,6 +37,13 @@ def attribute(content: str, span: Span) -> Source:
         time=span.time,
         speakers=tuple(dict.fromkeys(span.turns[i].speaker for i in kept)),
     )
+
+
+@lru_cache(maxsize=64)
+def _vocabulary(turns: tuple[Turn, ...]) -> tuple[list[set[str]], Counter[str]]:
+    """The words of each turn, and how many turns use each: the same for all memories of a span."""
+    words = [_words(f"{turn.speaker} {turn.text}") for turn in turns]
+    return words, Counter(word for turn_words in words for word in turn_words)
 
 
 def _words(text: str) -> set[str]:

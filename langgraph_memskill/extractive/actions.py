@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -165,7 +166,7 @@ class _Known:
 
     @classmethod
     def of(cls, memory: MemoryText) -> "_Known":
-        return cls(memory, read_note(memory.content), content_words(memory.content))
+        return cls(memory, *_read(memory.content))
 
     def says(self, draft: Draft) -> bool:
         """Whether the memory says already what the draft says."""
@@ -176,6 +177,12 @@ class _Known:
 
     def is_of(self, draft: Draft) -> bool:
         return self.note.speaker.lower() == draft.speaker.lower()
+
+
+@lru_cache(maxsize=4096)
+def _read(content: str) -> tuple[WrittenNote, frozenset[str]]:
+    """A memory is shown beside many spans."""
+    return read_note(content), content_words(content)
 
 
 def _without_echoes(drafts: Sequence[Draft]) -> list[Draft]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from langgraph_memskill.extractive.notes import EARLIER, read_note
@@ -145,8 +146,14 @@ class _Asked:
 
 
 def _share(wanted: frozenset[str], text: str) -> float:
-    stems = {_stem(word) for word in words_of(text)}
+    stems = _stems(text)
     return sum(_stem(word) in stems for word in wanted) / len(wanted) if wanted else 0.0
+
+
+@lru_cache(maxsize=2048)
+def _stems(text: str) -> frozenset[str]:
+    """Many questions are asked of the same memories."""
+    return frozenset(_stem(word) for word in words_of(text))
 
 
 def _stem(word: str) -> str:
@@ -190,6 +197,7 @@ def _statement(sentence: _Sentence) -> str:
     return f'{sentence.speaker} said{when}: "{text}"' if sentence.speaker else text
 
 
+@lru_cache(maxsize=256)
 def _kind_of(question: str) -> _Kind:
     text = question.lower()
     if re.search(

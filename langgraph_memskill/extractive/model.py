@@ -88,13 +88,14 @@ class ExtractiveChatModel(CheckedChatModel):
         return {"model_name": self.model_name, "notes_per_skill": self.notes_per_skill}
 
     def read_ahead(self, spans: Sequence[Span]) -> None:
-        """Embed what many spans say in large batches, which is faster than span by span.
+        """Embed the notes that many spans may give in large batches, faster than span by span.
 
         Args:
             spans: What the model will be asked to read, with the same encoder.
         """
         drafts = [draft for span in spans for draft in drafts_of(span.text, span.time)]
-        self._text_encoder().encode(list(dict.fromkeys(d.full for d in drafts if d.words)))
+        notes = [note for draft in drafts if draft.words for note in (draft.full, draft.brief)]
+        self._text_encoder().encode(list(dict.fromkeys(notes)))
 
     def _text_encoder(self) -> TextEncoder:
         if self._loaded is None:

@@ -78,7 +78,7 @@ def drafts_of(span_text: str, span_date: str | None) -> list[Draft]:
     return list(_drafts(span_text, span_date))
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=1024)
 def _drafts(span_text: str, span_date: str | None) -> tuple[Draft, ...]:
     """Training reads the same spans with ever new skills, and taking them apart costs the most."""
     span = read_span(span_text)
