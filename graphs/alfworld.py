@@ -8,7 +8,7 @@ START -> begin -> recall -> act -> step -> END
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -20,7 +20,7 @@ from langgraph_memskill.alfworld.agents import Agent, Scene
 from langgraph_memskill.alfworld.engine import Engine
 from langgraph_memskill.alfworld.records import GameFile, GameState, GameStep
 from langgraph_memskill.embedding import TextEncoder
-from langgraph_memskill.errors import EngineStoppedError, ModelCallError
+from langgraph_memskill.errors import ConfigError, EngineStoppedError, ModelCallError
 from langgraph_memskill.namespaces import Namespace
 from langgraph_memskill.ranges import check_count
 from langgraph_memskill.records import Memory
@@ -76,7 +76,7 @@ class Recall:
     """Where an agent's memories are.
 
     Raises:
-        ConfigError: If `top_k` is below 1.
+        ConfigError: If `top_k` is below 1, or there is no such `query`.
     """
 
     store: BaseStore
@@ -88,13 +88,21 @@ class Recall:
     search: SearchSettings = SearchSettings()
 
     def __post_init__(self) -> None:
-        """Check the range."""
+        """Check the range and the name."""
         check_count(self, 1, "top_k")
+        if self.query not in get_args(QuerySource):
+            known = ", ".join(map(repr, get_args(QuerySource)))
+            raise ConfigError(f"query={self.query!r} must be one of {known}")
+
+    def text(self, objective: str, first_observation: str) -> str:
+        """What memories are looked for by; empty if the game says nothing."""
+        if self.query == "objective":
+            return objective or first_observation
+        return first_observation or objective
 
     async def find(self, state: GameState, first_observation: str) -> list[Memory]:
         """The memories that fit a game, best first."""
-        texts = [state.objective, first_observation]
-        query = next((t for t in (texts if self.query == "objective" else texts[::-1]) if t), "")
+        query = self.text(state.objective, first_observation)
         if not query:
             return []
         searcher = HybridSearch(self.store, self.encoder, self.search)

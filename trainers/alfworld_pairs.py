@@ -62,7 +62,9 @@ def sample_pair(
 ) -> GamePair:
     """Draw both batches.
 
-    A game of batch B is one of batch A only if its type has no others left (QUIRK 79, kept).
+    No game of batch B is one of batch A, whose trajectory would give its solution away: if batch A
+    would take all games of a type, it gets fewer (QUIRK 79). Only a type with a single game, where
+    no other is to be had, remembers the game that it plays.
 
     Args:
         games: Task type to ids of games; types without games are passed over.
@@ -80,7 +82,9 @@ def sample_pair(
         return _one_type(generator.choice(types), games, size, settings.num_played, generator)
     first = generator.choice(types)
     others = [task_type for task_type in types if task_type != first]
-    second = generator.choice(others) if others else first
+    if not others:
+        return _one_type(first, games, size, settings.num_played, generator)
+    second = generator.choice(others)
     return GamePair(
         _named(first, _drawn(games[first], size, generator)),
         _named(second, _drawn(games[second], settings.num_played, generator)),
@@ -98,7 +102,9 @@ def _one_type(
     if len(ids) >= size + num_played:
         drawn = generator.sample(ids, size + num_played)
         return GamePair(_named(task_type, drawn[:size]), _named(task_type, drawn[size:]))
-    remembered = generator.sample(ids, min(size, len(ids)))
+    if size >= len(ids):
+        size = max(1, len(ids) - num_played)
+    remembered = generator.sample(ids, size)
     left = [game_id for game_id in ids if game_id not in remembered] or ids
     played = _drawn(left, num_played, generator)
     return GamePair(_named(task_type, remembered), _named(task_type, played))

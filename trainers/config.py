@@ -19,11 +19,13 @@ from langgraph_memskill.ranges import (
 )
 from langgraph_memskill.spans import SpanMode
 from langgraph_memskill.state import load
+from langgraph_memskill.trainers.game_settings import GameSettings
 from langgraph_memskill.trainers.ppo import PPOConfig
 from langgraph_memskill.trainers.returns import RedistributionConfig
 
-RewardName = Literal["f1", "llm_judge", "evidence_recall"]
-"""What the final reward of an episode is the mean of."""
+RewardName = Literal["f1", "llm_judge", "evidence_recall", "success"]
+"""What the final reward of an episode is the mean of; "success" is that of games, and of them
+alone."""
 CreditName = Literal["episode", "span"]
 """Who earns a reward: all steps of the episode, or the step that read the evidence."""
 BaselineName = Literal["critic", "plays"]
@@ -66,7 +68,7 @@ class TrainConfig:
     """Spans of an episode, the first ones of its window; 0 takes all."""
     reward: RewardName = "f1"
     """What a question scores: token F1, a model's judgement (0, 0.5, 1), or the share of its
-    evidence among the sources of the recalled memories."""
+    evidence among the sources of the recalled memories; games have "success"."""
     credit: CreditName = "episode"
     """"episode" shares the final reward out as `redistribution` says (METHOD); "span" gives each
     step the share of the evidence in its own span that is recalled, whatever `reward` is. Set
@@ -99,6 +101,8 @@ class TrainConfig:
     """Checkpoints that are kept besides the best one, >= 1."""
     device: str = "cpu"
     """Where updates are computed: "cpu", "cuda", "cuda:1" ..."""
+    games: GameSettings = GameSettings()
+    """How games are remembered and played; conversations have nothing to do with it."""
     ppo: PPOConfig = PPOConfig()
     process_reward: ProcessRewardConfig = ProcessRewardConfig()
     redistribution: RedistributionConfig = RedistributionConfig()
@@ -141,13 +145,19 @@ class TrainConfig:
         return self.outer_epochs * self.inner_epochs
 
 
-def read_config(file: Path | None = None, overrides: Sequence[str] = ()) -> TrainConfig:
+def read_config(
+    file: Path | None = None,
+    overrides: Sequence[str] = (),
+    *,
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+) -> TrainConfig:
     """Read the settings of a run.
 
     Args:
         file: TOML with the fields of `TrainConfig`; None takes the defaults.
         overrides: "name=value" texts that go before the file, with the value as in TOML:
             "inner_epochs=20", "ppo.learning_rate=3e-4". A bare word is taken as a text.
+        defaults: Plain values that go before the defaults of `TrainConfig`.
 
     Raises:
         ConfigError: If the file cannot be read, a name is unknown or a value does not fit.
@@ -158,7 +168,7 @@ def read_config(file: Path | None = None, overrides: Sequence[str] = ()) -> Trai
         if not equals:
             raise ConfigError(f"{override!r} is no setting: write name=value, as in episodes=8")
         _put(values, name.strip().split("."), _value(text.strip()), override)
-    return config_of(values)
+    return config_of({**defaults, **values})
 
 
 def config_of(values: Mapping[str, Any]) -> TrainConfig:

@@ -1,4 +1,4 @@
-"""Playing an episode: a construction run with sampled skills, then its questions (METHOD)."""
+"""Playing an episode: a construction run with sampled skills, then its queries (METHOD)."""
 
 import asyncio
 import logging
@@ -24,60 +24,31 @@ from langgraph_memskill.controller.files import version_of
 from langgraph_memskill.controller.policy import SkillPolicy
 from langgraph_memskill.controller.selectors import ControllerSelector
 from langgraph_memskill.embedding import TextEncoder
-from langgraph_memskill.errors import ModelCallError, TrainingError
-from langgraph_memskill.evolution.diagnosis import GivenMemories, case_memories, diagnose
-from langgraph_memskill.evolution.records import HardCase
-from langgraph_memskill.evolution.records import Metric as CaseMetric
-from langgraph_memskill.graphs.answering import answer_of, ask, build_answering_graph
+from langgraph_memskill.errors import TrainingError
 from langgraph_memskill.graphs.construction import ConstructionParts, build_construction_graph
 from langgraph_memskill.memory_folder import store_index
 from langgraph_memskill.process_reward import process_reward
-from langgraph_memskill.records import Answer, Memory, RememberResult, Usage
+from langgraph_memskill.records import RememberResult, Usage
 from langgraph_memskill.settings import METHOD
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.stores.feedback import Feedback
-from langgraph_memskill.stores.items import aread_items, memory_of
 from langgraph_memskill.stores.pending import PendingSpans
 from langgraph_memskill.traces.recording import TraceRecorder
 from langgraph_memskill.traces.rows import StepTrace
-from langgraph_memskill.trainers.config import RewardName, TrainConfig
-from langgraph_memskill.trainers.credit import recalled_turns, span_shares
-from langgraph_memskill.trainers.material import EpisodePlan, Scorer, TrainingQuestion
+from langgraph_memskill.trainers.config import TrainConfig
+from langgraph_memskill.trainers.credit import span_shares
+from langgraph_memskill.trainers.episode_kinds import (
+    AnyEpisodeKind,
+    AskedQuery,
+    EpisodeMemories,
+)
+from langgraph_memskill.trainers.plans import EpisodePlan
 from langgraph_memskill.trainers.returns import redistribute
 from langgraph_memskill.trainers.rollout import RolloutStep, SkillOffer
 
 logger = logging.getLogger(__name__)
 
 _NAMESPACE = ("training",)
-_METRICS: dict[RewardName, CaseMetric] = {
-    "f1": CaseMetric.F1,
-    "llm_judge": CaseMetric.JUDGE,
-    "evidence_recall": CaseMetric.REWARD,
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AskedQuery:
-    """A training query with what became of it; the failed ones are evolution's hard cases."""
-
-    trace_id: str
-    question: TrainingQuestion
-    answer: str
-    score: float
-    recalled: frozenset[str] = frozenset()
-    """Turns that the recalled memories were written from, by id."""
-    hard_case: HardCase | None = None
-    """What the skills are to learn from, with its diagnosis; None for a query that succeeded."""
-
-    @property
-    def is_success(self) -> bool:
-        """Whether it counts as answered."""
-        return self.hard_case is None
-
-    @property
-    def key(self) -> str:
-        """Identifies the query in the pool of hard cases."""
-        return _case_id(self.trace_id, self.question)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,13 +118,12 @@ class EpisodePlayer:
         model: BaseChatModel,
         model_name: str,
         encoder: TextEncoder,
-        scorer: Scorer,
+        kind: AnyEpisodeKind,
         config: TrainConfig,
         traces: Path,
         *,
         run_id: str,
-        answers: bool = True,
-        diagnoses: bool = False,
+        for_designer: bool = False,
     ) -> None:
         """Make a player.
 
@@ -162,23 +132,20 @@ class EpisodePlayer:
             model_name: Its name in traces.
             encoder: Embeds everything. For results that do not depend on the order in which
                 episodes run, a text's vector must not depend on the texts beside it.
-            scorer: Scores answers.
+            kind: Says what the memories are put to the test with.
             config: Numbers and sizes.
             traces: Folder where all steps are recorded.
             run_id: Of the training run, for the traces.
-            answers: Whether the model answers the queries; otherwise their memories are recalled,
-                which is all that some scorers look at, and every answer is "".
-            diagnoses: Whether to find out what became of the facts that failed queries needed.
+            for_designer: Whether a designer reads the failures.
         """
-        self._diagnoses = diagnoses
         self._model = model
         self._model_name = model_name
         self._encoder = encoder
-        self._scorer = scorer
+        self._kind = kind
         self._config = config
-        self._answers = answers
+        self._for_designer = for_designer
         self._slots = asyncio.Semaphore(config.concurrency)
-        self._question_slots = asyncio.Semaphore(config.concurrency)
+        self._query_slots = asyncio.Semaphore(config.concurrency)
         self._collector = StepCollector()
         self.recorder = TraceRecorder(
             traces,
@@ -220,7 +187,7 @@ class EpisodePlayer:
             counter = UsageCounter()
             store = InMemoryStore(index=store_index(self._encoder))
             result = await self._construct(plan, policy, bank, offer, store, counter)
-            queries = await self._ask(plan, store, counter)
+            queries = await self._kind.ask(plan, self._memories(store, counter))
             return self._played(
                 plan, offer, result, queries, counter.usage, time.perf_counter() - started
             )
@@ -263,61 +230,16 @@ class EpisodePlayer:
             plan.spans, _NAMESPACE, episode_id=plan.id, config={"callbacks": [counter]}
         )
 
-    async def _ask(
-        self, plan: EpisodePlan, store: InMemoryStore, counter: UsageCounter
-    ) -> list[AskedQuery | None]:
-        graph = build_answering_graph(
-            self._model if self._answers else None,
-            self._encoder,
+    def _memories(self, store: InMemoryStore, counter: UsageCounter) -> EpisodeMemories:
+        return EpisodeMemories(
             store=store,
             namespace=_NAMESPACE,
-            top_k=self._config.top_k,
-            checkpointer=False,
-        )
-
-        items = await aread_items(store, _NAMESPACE) if self._diagnoses else []
-        stored = [memory_of(item) for item in items]
-
-        async def one(question: TrainingQuestion) -> AskedQuery | None:
-            state = ask(question.text, _NAMESPACE, plan.style, question.date)
-            async with self._question_slots:
-                try:
-                    final = await graph.ainvoke(state, {"callbacks": [counter]})
-                except ModelCallError:
-                    # An outage says nothing about the memories (QUIRK 63).
-                    logger.warning("the query %s was not answered", question.id, exc_info=True)
-                    return None
-                return await self._scored(plan, question, answer_of(final), stored)
-
-        return await asyncio.gather(*map(one, plan.questions))
-
-    async def _scored(
-        self,
-        plan: EpisodePlan,
-        question: TrainingQuestion,
-        answer: Answer,
-        stored: Sequence[Memory],
-    ) -> AskedQuery | None:
-        score = await self._scorer(question, answer)
-        if score is None:
-            return None
-        metric = _METRICS[self._config.reward]
-        # A judge's half point is a failure, too (METHOD, "Evolution").
-        is_half = metric is CaseMetric.JUDGE and score < 1
-        case = None
-        if score < self._config.success_score or is_half:
-            case = _hard_case(plan, question, answer, score, metric)
-            if self._diagnoses:
-                evidence = GivenMemories(memories=stored)
-                found = await asyncio.to_thread(diagnose, case, evidence)
-                case = replace(case, diagnosis=found)
-        return AskedQuery(
-            trace_id=plan.trace_id,
-            question=question,
-            answer=answer.text,
-            score=score,
-            recalled=recalled_turns(answer.memories),
-            hard_case=case,
+            model=self._model,
+            encoder=self._encoder,
+            config=self._config,
+            calls=counter,
+            slots=self._query_slots,
+            for_designer=self._for_designer,
         )
 
     def _played(
@@ -363,7 +285,7 @@ class EpisodePlayer:
     ) -> list[float]:
         """What each step earns besides its process reward."""
         if self._config.credit == "span":
-            asked = [(q.question.evidence, q.recalled) for q in queries]
+            asked = [(q.evidence, q.recalled) for q in queries]
             return list(map(float, np.nan_to_num(span_shares(plan.spans, asked))))
         return list(map(float, redistribute(score, len(plan.spans), self._config.redistribution)))
 
@@ -377,24 +299,3 @@ def _rollout(step: StepTrace, offer: SkillOffer, final_share: float) -> RolloutS
         value=0.0 if step.value is None else step.value,
         reward=(step.process_reward or 0.0) + final_share,
     )
-
-
-def _hard_case(
-    plan: EpisodePlan, question: TrainingQuestion, answer: Answer, score: float, metric: CaseMetric
-) -> HardCase:
-    return HardCase(
-        id=_case_id(plan.trace_id, question),
-        question=question.text,
-        expected=question.answers[0] if question.answers else None,
-        prediction=answer.text,
-        score=min(max(score, 0.0), 1.0),
-        metric=metric,
-        memories=case_memories(answer.memories),
-        episode_id=plan.id,
-        conversation=plan.trace_id,
-        needed_sources=question.evidence,
-    )
-
-
-def _case_id(trace_id: str, question: TrainingQuestion) -> str:
-    return f"{trace_id}:{question.id}"

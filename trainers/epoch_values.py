@@ -59,6 +59,7 @@ def epoch_values(
         Metric.REWARD: None if final is None or process is None else final + process,
         Metric.SCORE: mean([query.score for query in queries]),
         Metric.FAILED_QUERIES: mean([float(not query.is_success) for query in queries]),
+        Metric.UNSCORED_QUERIES: float(sum(episode.unscored for episode in played)),
         Metric.FAILED_CALLS: float(sum(episode.failed_spans for episode in played)),
         Metric.FAILED_EPISODES: float(failed + metrics.skipped_episodes),
         Metric.EPISODES: float(len(played)),

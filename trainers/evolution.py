@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from langgraph_memskill.records import Usage
 from langgraph_memskill.skills.bank import SkillBank
-from langgraph_memskill.trainers.episodes import AskedQuery
+from langgraph_memskill.trainers.episode_kinds import AskedQuery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,10 +22,10 @@ from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.trainers.baselines import compared
 from langgraph_memskill.trainers.checkpoints import Checkpoints, TrainState
 from langgraph_memskill.trainers.config import TrainConfig
+from langgraph_memskill.trainers.episode_kinds import AnyEpisodeKind
 from langgraph_memskill.trainers.episodes import EpisodePlayer, PlayedEpisode
 from langgraph_memskill.trainers.epoch_values import epoch_values, mean, stage_reward
 from langgraph_memskill.trainers.evolution import Evolution, StageReport
-from langgraph_memskill.trainers.material import Scorer, TrainingTrace, plan_episodes
 from langgraph_memskill.trainers.metrics.names import Metric
 from langgraph_memskill.trainers.metrics.writers import open_writers
 from langgraph_memskill.trainers.ppo import PPOTrainer
@@ -47,8 +47,8 @@ class TrainParts:
     """For runs that can be repeated, one whose vectors depend on nothing but their texts."""
     bank: SkillBank
     """The skills at the start."""
-    traces: tuple[TrainingTrace, ...]
-    scorer: Scorer
+    episodes: AnyEpisodeKind
+    """What is remembered, and how the memories are put to the test."""
     evolution: Evolution | None = None
     tensorboard: bool = False
     wandb_project: str | None = None
@@ -153,13 +153,11 @@ class TrainingRun:
             self._parts.model,
             self._parts.model_name,
             self._parts.encoder,
-            self._parts.scorer,
+            self._parts.episodes,
             self.config,
             self.folder / TRACES,
             run_id=self._run_id,
-            # The designer reads what was answered, whatever the reward looks at.
-            answers=self.config.scores_answers or self._parts.evolution is not None,
-            diagnoses=self._parts.evolution is not None,
+            for_designer=self._parts.evolution is not None,
         )
         begun = _Clock(self._state)
         try:
@@ -178,6 +176,7 @@ class TrainingRun:
                         on_progress(self._progress(begun, values))
         finally:
             player.recorder.close()
+            await self._parts.episodes.aclose()
         results = write_results(
             self.folder,
             self.config,
@@ -225,7 +224,7 @@ class TrainingRun:
         self, player: EpisodePlayer, bias: NewSkillBias, outer: int, inner: int
     ) -> list[PlayedEpisode]:
         """The batch's episodes in the order of their plans, without those that failed."""
-        plans = plan_episodes(self._parts.traces, self.config, outer=outer, inner=inner)
+        plans = self._parts.episodes.plans(self.config, outer=outer, inner=inner)
         offer = await asyncio.to_thread(player.offer, self._bank, bias)
         policy = self.trainer.policy.eval()
         found = await asyncio.gather(

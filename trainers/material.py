@@ -1,6 +1,5 @@
-"""What episodes are made from: conversations with the questions that their memories must answer."""
+"""Conversations as material: windows with the questions that their memories must answer."""
 
-import hashlib
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from langgraph_memskill.errors import ConfigError
 from langgraph_memskill.prompts import AnswerStyle
 from langgraph_memskill.records import Answer, Span
 from langgraph_memskill.trainers.config import TrainConfig
+from langgraph_memskill.trainers.plans import EpisodePlan, played_in_turn, seed_of
 from langgraph_memskill.trainers.sampling import sample_questions
 
 
@@ -42,23 +42,16 @@ Scorer: TypeAlias = Callable[[TrainingQuestion, Answer], Awaitable[float | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EpisodePlan:
-    """Everything that is settled about an episode before it is played."""
+class ConversationPlan(EpisodePlan):
+    """An episode over a conversation, or a window of it."""
 
-    id: str
-    trace_id: str
-    seed: int
-    """Of the sampling of skills."""
-    window: int
-    """Number of its window in the update; plays of one window share it."""
-    spans: tuple[Span, ...]
     questions: tuple[TrainingQuestion, ...]
     style: AnswerStyle
 
 
 def plan_episodes(
     traces: Sequence[TrainingTrace], config: TrainConfig, *, outer: int, inner: int
-) -> list[EpisodePlan]:
+) -> list[ConversationPlan]:
     """Choose conversations, windows and questions of one update.
 
     The choice follows from the seed and the two epoch numbers alone, so a run that is resumed
@@ -76,30 +69,22 @@ def plan_episodes(
     usable = [trace for trace in traces if trace.questions and trace.spans]
     if not usable:
         raise ConfigError("no conversation has both spans and questions: nothing to train on")
-    generator = random.Random(_seed(config.seed, outer, inner))
+    generator = random.Random(seed_of(config.seed, outer, inner))
     num_windows = config.episodes // config.plays
     chosen: list[TrainingTrace] = []
     while len(chosen) < num_windows:
         chosen += generator.sample(usable, len(usable))
-    plans = []
+    windows = []
     for place, trace in enumerate(chosen[:num_windows]):
-        first = place * config.plays
-        window = _window(trace, config, random.Random(_seed(config.seed, outer, inner, first)))
-        plan = _plan(place, window, config, outer, inner)
-        plans += [
-            replace(
-                plan,
-                id=f"o{outer}-i{inner}-e{number}",
-                seed=_seed(config.seed, outer, inner, number),
-            )
-            for number in range(first, first + config.plays)
-        ]
-    return plans
+        seed = seed_of(config.seed, outer, inner, place * config.plays)
+        window = _window(trace, config, random.Random(seed))
+        windows.append(_plan(place, window, config, outer, inner))
+    return played_in_turn(windows, config, outer=outer, inner=inner)
 
 
 def _plan(
     place: int, window: TrainingTrace, config: TrainConfig, outer: int, inner: int
-) -> EpisodePlan:
+) -> ConversationPlan:
     """What all plays of a window have in common."""
     positions = sample_questions(
         [question.category for question in window.questions],
@@ -109,10 +94,8 @@ def _plan(
         outer_epoch=outer,
         inner_epoch=inner,
     )
-    return EpisodePlan(
-        id="",
+    return ConversationPlan(
         trace_id=window.id,
-        seed=0,
         window=place,
         # Ids of their own, because a memory takes a span that it knows for one that is repeated.
         spans=tuple(
@@ -143,8 +126,3 @@ def _cut(trace: TrainingTrace, sessions: set[str | None], max_spans: int) -> Tra
     inside = {turn.id for span in spans for turn in span.turns}
     questions = [q for q in trace.questions if q.evidence and inside.issuperset(q.evidence)]
     return replace(trace, spans=tuple(spans), questions=tuple(questions))
-
-
-def _seed(*parts: int) -> int:
-    text = "|".join(map(str, parts))
-    return int(hashlib.sha256(text.encode("ascii")).hexdigest()[:15], 16)

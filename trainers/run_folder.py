@@ -31,10 +31,10 @@ class RunManifest:
     task: str
     """The benchmark that it trains on."""
     data: str
-    """The data file."""
+    """The data file, or the folder of the games."""
     data_sha256: str
     trace_ids: tuple[str, ...]
-    """The conversations that it trains on."""
+    """The conversations or games that it trains on."""
     model: str
     """As `load_model` understands it."""
     judge: str | None = None
@@ -49,6 +49,19 @@ class RunManifest:
     package_version: str = ""
 
 
+def check_unused(folder: Path) -> None:
+    """Make sure that a run can be started in a folder.
+
+    Raises:
+        ConfigError: If it holds a run already.
+    """
+    if (folder / RUN_FILE).exists():
+        raise ConfigError(
+            f"{folder} holds a training run already: go on with --resume {folder}, or name another "
+            "folder with --out"
+        )
+
+
 def write_manifest(folder: Path, manifest: RunManifest) -> None:
     """Start a run folder.
 
@@ -56,12 +69,8 @@ def write_manifest(folder: Path, manifest: RunManifest) -> None:
         ConfigError: If the folder holds a run already.
         TrainingError: If it cannot be written.
     """
+    check_unused(folder)
     path = folder / RUN_FILE
-    if path.exists():
-        raise ConfigError(
-            f"{folder} holds a training run already: go on with --resume {folder}, or name another "
-            "folder with --out"
-        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{RUN_FILE}.partial")

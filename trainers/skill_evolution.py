@@ -27,7 +27,7 @@ from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.skills.version_records import VersionAuthor, VersionNote
 from langgraph_memskill.skills.versions import ROOT, VERSIONS_FOLDER, SkillVersions
 from langgraph_memskill.state import dump, load
-from langgraph_memskill.trainers.episodes import AskedQuery
+from langgraph_memskill.trainers.episode_kinds import AskedQuery
 from langgraph_memskill.trainers.evolution import EvolutionOutcome, StageReport
 from langgraph_memskill.trainers.stages import (
     EvolutionPlan,

@@ -1,8 +1,13 @@
 """LoCoMo conversations as material for training: where the benchmark's loader meets the trainer."""
 
 import hashlib
+import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
+
+from langchain_core.language_models import BaseChatModel
 
 from langgraph_memskill.benchmarks.locomo import (
     category_number,
@@ -17,13 +22,95 @@ from langgraph_memskill.benchmarks.scorers import (
     best_token_f1_max,
     evidence_recall,
 )
+from langgraph_memskill.cli.screen import Screen
+from langgraph_memskill.cli.train_tasks import EXTRACTIVE
 from langgraph_memskill.errors import ConfigError, DataError
+from langgraph_memskill.memory_folder import DEFAULT_PACKS
+from langgraph_memskill.models import is_extractive, load_model
 from langgraph_memskill.records import Answer
+from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.spans import SpanMode
-from langgraph_memskill.trainers.config import RewardName
+from langgraph_memskill.trainers.config import RewardName, read_config
+from langgraph_memskill.trainers.conversation_episodes import Conversations
+from langgraph_memskill.trainers.game_settings import GameSettings
+from langgraph_memskill.trainers.judging import judge_scorer
 from langgraph_memskill.trainers.material import Scorer, TrainingQuestion, TrainingTrace
+from langgraph_memskill.trainers.run_folder import RunManifest
 
 _MULTI_HOP_NUMBER = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewLocomoRun:
+    """A run over LoCoMo conversations that is to be started."""
+
+    data: Path | None
+    config: Path | None
+    settings: tuple[str, ...] = ()
+    conversations: tuple[str, ...] = ()
+    packs: tuple[str, ...] | None = None
+    model: str | None = None
+    judge: str | None = None
+    encoder: str | None = None
+
+    def manifest(self) -> RunManifest:
+        """What the run is started with."""
+        if self.data is None:
+            raise ConfigError("name the file to train on with --data, or a run with --resume")
+        read = read_config(self.config, self.settings)
+        traces = load_traces(self.data, self.conversations, read.span_mode)
+        packs = DEFAULT_PACKS if self.packs is None else self.packs
+        if read.reward == "llm_judge" and is_extractive(self.judge or self.model or EXTRACTIVE):
+            raise ConfigError("reward=llm_judge needs an LLM: name one with --model or --judge")
+        if read.reward == "success" or read.games != GameSettings():
+            raise ConfigError(
+                "reward=success and the settings games.* are those of games, and conversations "
+                "have none: see memskill train alfworld"
+            )
+        return RunManifest(
+            run_id=uuid.uuid4().hex,
+            task="locomo",
+            data=str(self.data.absolute()),
+            data_sha256=file_hash(self.data),
+            trace_ids=tuple(trace.id for trace in traces),
+            model=self.model or EXTRACTIVE,
+            judge=self.judge,
+            encoder=self.encoder,
+            packs=packs,
+            bank_version=SkillBank.seed(*packs).version,
+            config=read,
+            package_version=version("langgraph-memskill"),
+        )
+
+    def prepare(self, folder: Path, manifest: RunManifest, screen: Screen) -> RunManifest:
+        """Nothing is to be prepared."""
+        return manifest
+
+
+def conversation_episodes(manifest: RunManifest, model: BaseChatModel) -> Conversations:
+    """The episodes of a run over conversations.
+
+    Args:
+        manifest: What it was started with.
+        model: The run's model, which judges if no other judge was named.
+
+    Raises:
+        ConfigError: If the file is another one now.
+        DataError: If it cannot be read.
+    """
+    data = Path(manifest.data)
+    if file_hash(data) != manifest.data_sha256:
+        raise ConfigError(f"{data} is not the file that the run was started with: restore it")
+    return Conversations(
+        traces=load_traces(data, manifest.trace_ids, manifest.config.span_mode),
+        scorer=_scorer(manifest, model),
+    )
+
+
+def _scorer(manifest: RunManifest, model: BaseChatModel) -> Scorer:
+    if manifest.config.reward != "llm_judge":
+        return make_scorer(manifest.config.reward)
+    return judge_scorer(model if manifest.judge is None else load_model(manifest.judge))
 
 
 def load_traces(

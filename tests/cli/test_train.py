@@ -45,7 +45,7 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _toy_encoder(monkeypatch, encoder):
-    monkeypatch.setattr("langgraph_memskill.cli.train._encoder", lambda _: encoder)
+    monkeypatch.setattr("langgraph_memskill.cli.train_run.load_run_encoder", lambda _: encoder)
 
 
 def test_a_trained_controller_is_installed_and_used(run, data, tmp_path, encoder, model):
@@ -72,7 +72,7 @@ def test_the_best_controller_or_the_last_is_installed(
     async def scorer(question, answer):
         return scores.pop() if scores else 0.0
 
-    monkeypatch.setattr("langgraph_memskill.cli.train._scorer", lambda *_: scorer)
+    monkeypatch.setattr("langgraph_memskill.cli.train_locomo._scorer", lambda *_: scorer)
     done = run("train", "locomo", "--data", data, "--out", "r", *QUICK, "--set=best_updates=1",
                "--install", tmp_path / "memdir", "--take", take, "--json")  # fmt: skip
     assert done.exit_code == 0, done.output

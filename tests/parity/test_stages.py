@@ -29,6 +29,7 @@ from langgraph_memskill.records import ActionType, Skill
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.skills.versions import SkillVersions
 from langgraph_memskill.trainers.config import TrainConfig
+from langgraph_memskill.trainers.conversation_episodes import Conversations
 from langgraph_memskill.trainers.epoch_values import stage_reward
 from langgraph_memskill.trainers.loop import TrainingRun, TrainParts
 from langgraph_memskill.trainers.skill_evolution import SkillEvolution
@@ -229,8 +230,7 @@ class Replay:
             model_name="none",
             encoder=encoder,
             bank=bank,
-            traces=(),
-            scorer=None,
+            episodes=Conversations(traces=(), scorer=None),
             evolution=self.evolution,
         )
         self.run = TrainingRun(folder, config, parts, run_id="kit")

@@ -31,6 +31,16 @@ def test_batches_of_two_types(seed: int) -> None:
     assert {g.task_type for g in pair.remembered} != {g.task_type for g in pair.played}
 
 
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_with_few_games_batch_a_gets_fewer(seed: int, count: int) -> None:
+    games = {"pick": [f"p{number}" for number in range(count)]}
+    pair = sample_pair(games, settings(seed % 2), random.Random(seed))
+    assert not set(pair.remembered) & set(pair.played)
+    assert len(pair.remembered) >= 1
+    assert len(pair.played) == 2
+
+
 def test_one_seed_gives_one_pair() -> None:
     first, second = (sample_pair(GAMES, settings(0.5), random.Random(3)) for _ in range(2))
     assert first == second

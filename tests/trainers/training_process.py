@@ -17,6 +17,7 @@ from langgraph_memskill.records import Span, Turn
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.trainers import checkpoints
 from langgraph_memskill.trainers.config import TrainConfig
+from langgraph_memskill.trainers.conversation_episodes import Conversations
 from langgraph_memskill.trainers.loop import TrainingRun, TrainParts
 from langgraph_memskill.trainers.material import TrainingQuestion, TrainingTrace
 from langgraph_memskill.trainers.ppo import PPOConfig
@@ -84,13 +85,14 @@ def _trace(name: str, place: str) -> TrainingTrace:
 def make_run(folder: Path, config: TrainConfig = CONFIG, **options: Any) -> TrainingRun:
     """A run with fakes at the model's and the encoder's place."""
     module = options.pop("module", None) or fakes()
+    episodes = {"traces": make_traces(), "scorer": make_scorer("f1")}
+    episodes |= {name: options.pop(name) for name in tuple(episodes) if name in options}
     parts = {
         "model": module.ReadingModel(),
         "model_name": "reading",
         "encoder": module.WordEncoder(),
         "bank": SkillBank.seed(),
-        "traces": make_traces(),
-        "scorer": make_scorer("f1"),
+        "episodes": Conversations(**episodes),
     }
     return TrainingRun(folder, config, TrainParts(**(parts | options)), run_id="test")
 

@@ -110,6 +110,7 @@ PANELS = (
             Metric.FAILED_CALLS,
             Metric.FAILED_REPLIES,
             Metric.FAILED_QUERIES,
+            Metric.UNSCORED_QUERIES,
             Metric.FAILED_EPISODES,
         ),
         from_zero=True,

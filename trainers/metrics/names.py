@@ -31,7 +31,7 @@ class Metric(StrEnum):
     FINAL_REWARD = "reward/final", "Mean final reward of the batch's episodes"
     PROCESS_REWARD = "reward/process", "Mean sum of an episode's process rewards"
     STAGE_REWARD = "reward/stage", "Mean reward of the last quarter of a stage"
-    SCORE = "score/raw", "Mean score of the training queries (F1, judge or recall), before shaping"
+    SCORE = "score/raw", "Mean score of the training queries (F1, judge, recall, success)"
     VALIDATION_SCORE = "score/validation", "Mean score on the validation episodes, best skills"
     ENTROPY = "policy/entropy", "Entropy of one draw from the skills, in nats"
     CHOICE_ENTROPY = "policy/choice_entropy", "Entropy among the chosen skills, in nats"
@@ -55,6 +55,10 @@ class Metric(StrEnum):
     FAILED_CALLS = "failures/calls", "Spans whose model call failed"
     FAILED_REPLIES = "failures/replies", "Spans whose reply could not be read"
     FAILED_QUERIES = "failures/queries", "Share of the queries that count as failed, in [0, 1]"
+    UNSCORED_QUERIES = (
+        "failures/unscored",
+        "Queries without a score: a model or a game's engine failed, or nothing is to be scored",
+    )
     FAILED_EPISODES = "failures/episodes", "Episodes that were left out of the update"
     EPISODES = "run/episodes", "Episodes of the batch"
     STEPS = "run/steps", "Construction steps of the batch"
