@@ -133,6 +133,8 @@ def alfworld(
         done = {key for key, record in records.items() if record.error is None}
         missing = [game for game in games if (game.task_type, game.id) not in done]
         if missing and not dry_run:
+            # What is wrong with a row is said before the expert plays for minutes.
+            AlfworldRun(played, None, players, settings)
             records = _replayed(games, file, settings.workers, screen)
         if records or not dry_run:
             training = make_training(records, span_tokens, played.games)

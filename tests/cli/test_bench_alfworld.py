@@ -5,6 +5,9 @@ import json
 import pytest
 
 from langgraph_memskill.alfworld.games import list_games
+from langgraph_memskill.benchmarks.run_log import read_run_log
+from langgraph_memskill.controller.files import save_controller
+from langgraph_memskill.controller.policy import SkillPolicy
 from tests.alfworld.tiny_games import write_games
 from tests.conftest import ReadingModel, WordEncoder
 
@@ -125,3 +128,29 @@ def test_games_can_be_named(run, data):
     assert games("--sample", clean.id) == ["pick_clean_then_place_in_recep"]
     refused = bench(run, data, "--agent", "random", "--sample", "pick_two")
     assert "no game 'pick_two'" in refused.stderr
+
+
+def test_a_trained_controller_has_a_row(run, data, tmp_path):
+    encoder = WordEncoder()
+    policy = SkillPolicy(state_dim=2 * encoder.dim, skill_dim=encoder.dim, hidden_dim=8, seed=3)
+    stored = save_controller(tmp_path / "controller", policy, encoder_name=encoder.name)
+    options = ("--train-games", "2", "--limit", "1", "--controller", tmp_path / "controller")
+    result = bench(run, data, *options, "--json")
+    assert result.exit_code == 0, result.stderr
+    rows = json.loads(result.stdout)["rows"]
+    assert [row["name"] for row in rows] == ["none", "rag", "random", "similarity", "controller"]
+    assert rows[-1]["settings"]["selector_version"] == stored.version
+    log = read_run_log(next((tmp_path / "bench-runs").glob("alfworld-*")))
+    [build] = log.rows[-1].builds
+    assert sum(build.skill_uses.values()) > 0
+    again = bench(run, data, "--rows", "controller", "--limit", "1")
+    assert "needs the folder of a trained controller" in again.stderr
+
+
+def test_a_controller_of_another_encoder_is_refused_before_a_game_is_played(run, data, tmp_path):
+    policy = SkillPolicy(state_dim=6, skill_dim=3, hidden_dim=8)
+    save_controller(tmp_path / "controller", policy, encoder_name="another")
+    result = bench(run, data, "--rows", "controller", "--controller", tmp_path / "controller")
+    assert result.exit_code == 1
+    assert "another" in result.stderr
+    assert not (tmp_path / "bench-runs").exists()
