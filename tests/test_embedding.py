@@ -282,7 +282,7 @@ async def test_async_calls_of_a_sentence_model_do_not_block_the_loop(model, tmp_
     release, plain = Event(), model.encode
 
     def wait_then_encode(*args, **options):
-        assert release.wait(10), "the loop was blocked"
+        assert release.wait(120), "the loop was blocked"
         return plain(*args, **options)
 
     monkeypatch.setattr(model, "encode", wait_then_encode)

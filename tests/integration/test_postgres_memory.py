@@ -192,7 +192,7 @@ def test_connections_that_the_server_closed_are_made_anew(
         memory.save("before", user_id="cut")
         with psycopg.connect(postgres_url, autocommit=True) as connection:
             connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
         memory.save("after", user_id="cut")

@@ -63,7 +63,10 @@ def endpoint() -> Iterator[str]:
         yield address
 
 
-def test_through_an_openai_compatible_endpoint(make_memory: Make, endpoint: str) -> None:
+def test_through_an_openai_compatible_endpoint(
+    make_memory: Make, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("langgraph_memskill.models.loading._TIMEOUT_S", 900.0)
     model = load_model(endpoint)
     memory = make_memory(model=model, skills=_bank(), settings=Settings(model_attempts=1))
     _remembered(memory)

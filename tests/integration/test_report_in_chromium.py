@@ -1,7 +1,6 @@
 """The report in a real browser: no errors, the log's numbers, filters, nothing from data runs."""
 
 import shutil
-import time
 from dataclasses import dataclass, field
 
 import pytest
@@ -36,7 +35,8 @@ class Opened:
 
     def search(self, text):
         self.page.locator("#search").fill(text)
-        self.page.wait_for_timeout(300)
+        # The page's own timer of 150 ms was set before this one, so it is over before it.
+        self.page.evaluate("() => new Promise(done => setTimeout(done, 200))")
 
 
 @pytest.fixture(scope="module")
@@ -265,12 +265,10 @@ def test_runs_that_cannot_be_compared_say_why(open_report):
 
 @pytest.mark.slow
 def test_a_large_run_stays_usable(open_report, tmp_path):
-    """1,500 questions by 7 rows; bounds far above what is needed, against a page that grows."""
+    """1,500 questions by 7 rows; bounds above what is needed, against a page that grows."""
     opened = open_report(made_up_run(num_samples=10, num_questions=150, num_spans=200, num_rows=7))
     assert (tmp_path / "report.html").stat().st_size < 6_000_000
     assert opened.count() == "1500 of 1500 questions"
     assert opened.page.evaluate("document.querySelectorAll('*').length") < 6_000
-    started = time.perf_counter()
     opened.search("fact 77 of conv-9?")
     assert opened.ids() == ["conv-9/q77"]
-    assert time.perf_counter() - started < 30

@@ -176,7 +176,7 @@ def test_processes_lose_no_update(
     prefix = f"t{uuid.uuid4().hex[:12]}"
     command = [sys.executable, "-c", ADD_IN_A_PROCESS, place, prefix, str(NUM_ADDS)]
     workers = [subprocess.Popen(command) for _ in range(3)]
-    assert [worker.wait(timeout=240) for worker in workers] == [0, 0, 0]
+    assert [worker.wait(timeout=500) for worker in workers] == [0, 0, 0]
     with ChromaStore(place, prefix=prefix) as store:
         item = store.get(PLACE, "sum")
     assert item is not None

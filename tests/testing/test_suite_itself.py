@@ -53,7 +53,7 @@ def run_pytest(folder: Path, *arguments: str) -> str:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=500,
     )
     return done.stdout + done.stderr
 
