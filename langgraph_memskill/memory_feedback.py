@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from langgraph.store.base import BaseStore
@@ -189,6 +189,24 @@ class MemoryFeedback(ABC):
     async def aadd_hard_cases(self, cases: Iterable[HardCase]) -> list[HardCase]:
         """Like `add_hard_cases`, without blocking the event loop."""
         return await asyncio.to_thread(self.add_hard_cases, list(cases))
+
+    def resolve_hard_cases(self, ids: Collection[str]) -> int:
+        """Drop cases that have been answered well since.
+
+        Args:
+            ids: `HardCase.id` of each; those that are no hard cases count for nothing.
+
+        Returns:
+            How many were dropped.
+
+        Raises:
+            EvolutionError: If the cases cannot be read or written.
+        """
+        return self._evolution.pool.resolve(ids)
+
+    async def aresolve_hard_cases(self, ids: Collection[str]) -> int:
+        """Like `resolve_hard_cases`, without blocking the event loop."""
+        return await asyncio.to_thread(self.resolve_hard_cases, ids)
 
     def _record(self, feedback: Feedback) -> None:
         if self._rewards is not None:

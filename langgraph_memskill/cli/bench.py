@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from langgraph_memskill.cli.bench_alfworld import alfworld
+from langgraph_memskill.cli.bench_cases import check_place, keep_cases
 from langgraph_memskill.cli.bench_options import (
     CACHE,
     RUNS,
@@ -131,6 +132,14 @@ def run(
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Build memories anew although they are kept.")
     ] = False,
+    hard_cases: Annotated[
+        Path | None,
+        typer.Option(
+            help="A memory folder: questions that were answered badly become its hard cases, "
+            "from which memskill evolve changes its skills.",
+            show_default="none",
+        ),
+    ] = None,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -177,14 +186,18 @@ def run(
     for file in files:
         with screen.busy(f"reading {file.name}"):
             benchmark = _benchmark(task, file, models, settings, table)
+        if hard_cases is not None:
+            check_place(hard_cases, benchmark, screen)
         folder = out or RUNS / f"{task.name}-{file.stem}-{benchmark.id[:8]}"
         if dry_run:
             _show_estimate(screen, benchmark, folder, cache)
             continue
-        _play(screen, benchmark, folder, cache)
+        _play(screen, benchmark, folder, cache, hard_cases)
 
 
-def _play(screen: Screen, benchmark: "BenchmarkRun", folder: Path, cache: Path) -> None:
+def _play(
+    screen: Screen, benchmark: "BenchmarkRun", folder: Path, cache: Path, hard_cases: Path | None
+) -> None:
     from langgraph_memskill.benchmarks.run_log import LOG_FILE
     from langgraph_memskill.cli.bench_progress import watched
     from langgraph_memskill.cli.bench_table import summary, table
@@ -199,7 +212,9 @@ def _play(screen: Screen, benchmark: "BenchmarkRun", folder: Path, cache: Path) 
         f"{log.times.seconds:.0f} s; everything is in {folder / LOG_FILE} "
         f"(memskill report {folder})",
     )
-    screen.emit({"folder": str(folder), **summary(log)}, one_line=True)
+    kept = {} if hard_cases is None else keep_cases(hard_cases, log, cache, screen)
+    document = {"folder": str(folder), **summary(log)}
+    screen.emit(document | ({"hard_cases": kept} if kept else {}), one_line=True)
 
 
 def _benchmark(

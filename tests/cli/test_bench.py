@@ -1,5 +1,7 @@
 import inspect
 import json
+import shutil
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from langgraph_memskill.benchmarks import registry
 from langgraph_memskill.benchmarks.registry import get_task, register
 from langgraph_memskill.cli.bench import run as bench_run
 from langgraph_memskill.cli.bench_alfworld import alfworld
+from langgraph_memskill.evolution.files import EvolutionFiles
 from tests.benchmarks.running.worlds import data_file, record
 from tests.conftest import ReadingModel, WordEncoder
 
@@ -116,6 +119,46 @@ def test_a_dry_run_counts_failed_questions_as_open(run, fake_models, tmp_path, m
         bench(run, file, *options)
     [row] = json.loads(bench(run, file, *options, "--dry-run", "--json").stdout)["rows"]
     assert (row["questions"], row["answered"]) == (3, 5)
+
+
+def pooled(folder):
+    with closing(EvolutionFiles(folder / "evolution")) as files:
+        return {case.id: case.fail_count for case in files.pool.cases()}
+
+
+def test_bad_answers_become_hard_cases_of_a_memory_folder(
+    run, fake_models, prepared, tmp_path, monkeypatch
+):
+    folder = shutil.copytree(prepared, tmp_path / "own")
+    file = data_file(tmp_path, ("Ann",))
+    options = ("--rows", "rag,similarity", "--hard-cases", folder, "--out", "run")
+    with monkeypatch.context() as patched:
+        nobody = ReadingModel(reply="nobody")
+        patched.setattr("langgraph_memskill.models.load_model", lambda *_, **__: nobody)
+        result = bench(run, file, *options, "--max-failures", "1")
+        assert result.exit_code == 0, result.output
+        assert "4 hard cases of the row similarity in" in result.output
+        cases = {f"locomo:Ann/q{number}": 1 for number in range(4)}
+        assert pooled(folder) == cases
+        # The same run once more is no further failure.
+        bench(run, file, *options, "--max-failures", "1")
+        assert pooled(folder) == cases
+    better = bench(run, file, *options[:-1], "better", "--skills-per-span", "4", "--json")
+    assert json.loads(better.stdout)["hard_cases"] == {
+        "row": "similarity",
+        "failed": 0,
+        "resolved": 4,
+    }
+    assert pooled(folder) == {}
+
+
+def test_hard_cases_need_a_memory_and_a_row_with_skills(run, fake_models, prepared, tmp_path):
+    file = data_file(tmp_path)
+    nowhere = bench(run, file, "--rows", "similarity", "--hard-cases", "nope", "--out", "run")
+    assert "there is no memory in the folder 'nope'" in nowhere.stderr
+    no_row = bench(run, file, "--rows", "none,rag", "--hard-cases", prepared, "--out", "run")
+    assert "no row of none, rag writes memories with skills" in no_row.stderr
+    assert not Path("run").exists()
 
 
 def test_a_limit_leaves_out_samples_without_a_question(run, fake_models, tmp_path):

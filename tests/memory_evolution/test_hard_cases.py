@@ -206,6 +206,14 @@ def test_added_cases_have_ids_that_tell_nothing(open_memory: Open) -> None:
         memory.add_hard_cases([HardCase(id="x", question=" ")])
 
 
+async def test_cases_that_were_answered_since_are_dropped(open_memory: Open) -> None:
+    memory = open_memory()
+    memory.add_hard_cases([HardCase(id=name, question=QUESTION) for name in "abc"])
+    assert memory.resolve_hard_cases(["a", "unknown"]) == 1
+    assert await memory.aresolve_hard_cases({"b"}) == 1
+    assert [case.id for case in memory.hard_cases()] == ["c"]
+
+
 def test_a_purge_that_cannot_clean_the_cases_says_so(open_memory: Open, folder: Path) -> None:
     memory = open_memory()
     failed(memory)
