@@ -252,6 +252,8 @@ class TimesLog(LogModel):
     """Builds whose memories came from the cache."""
     resumed_items: int = 0
     """Items that an interrupted part of the run had played already."""
+    executor: str = "local"
+    """Where the last part of it was worked on: in one process, or by how many workers."""
 
 
 class RunLog(LogModel):

@@ -19,6 +19,8 @@ MemSkillError
 ├── TrainingError                         a training run cannot go on
 ├── EvolutionError                        skills cannot evolve, or an evolution cannot go on
 ├── BenchmarkError                        a benchmark run cannot go on
+├── ClusterError                          a Ray cluster cannot be reached or used
+├── WorkerLostError                       the same work was lost with several workers
 ├── GameError                             an ALFWorld game cannot be played
 │   ├── GameLoadError                     the engine cannot load it
 │   └── EngineStoppedError                its engine process died, or was ended because it was stuck
@@ -99,6 +101,14 @@ class EvolutionError(MemSkillError):
 
 class BenchmarkError(MemSkillError):
     """A benchmark run cannot go on: more of its questions or spans fail than may fail."""
+
+
+class ClusterError(MemSkillError):
+    """A Ray cluster cannot be started, reached or used, or a worker there cannot be set up."""
+
+
+class WorkerLostError(MemSkillError):
+    """Several workers died one after the other while they did the same piece of work."""
 
 
 class GameError(MemSkillError):

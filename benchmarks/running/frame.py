@@ -121,6 +121,11 @@ class FolderRun(ABC):
         self._prices = prices
 
     @property
+    def place(self) -> str:
+        """Where the work is done, for the log."""
+        return "local"
+
+    @property
     def num_steps(self) -> int:
         """Spans and items of all rows."""
         spans = sum(s.num_steps(m) for s in self.systems for m in self.materials)
@@ -169,6 +174,7 @@ class FolderRun(ABC):
                 seconds=round(journal.seconds, 3),
                 reused_builds=work.builder.reused,
                 resumed_items=resumed,
+                executor=self.place,
             )
             # Intervals take seconds of drawing.
             log = await asyncio.to_thread(self._log, rows, times)

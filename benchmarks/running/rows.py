@@ -2,6 +2,9 @@
 
 from dataclasses import replace
 
+from langchain_core.language_models import BaseChatModel
+
+from langgraph_memskill.benchmarks.metrics import JudgeScorer, within_depth
 from langgraph_memskill.benchmarks.running.construction import Executor, MemSkillSystem
 from langgraph_memskill.benchmarks.running.selectors import AllSkills, ChanceBySpan
 from langgraph_memskill.benchmarks.running.settings import RunSettings
@@ -11,9 +14,10 @@ from langgraph_memskill.benchmarks.running.systems import (
     RawChunks,
     System,
 )
-from langgraph_memskill.benchmarks.task import Task
+from langgraph_memskill.benchmarks.task import Scorer, Task
 from langgraph_memskill.controller.selectors import Selector, SimilaritySelector
 from langgraph_memskill.errors import ConfigError
+from langgraph_memskill.judging import Judge
 from langgraph_memskill.settings import METHOD, Settings
 from langgraph_memskill.skills.bank import SkillBank
 
@@ -46,6 +50,22 @@ def load_bank(task: Task, settings: RunSettings) -> SkillBank:
     if settings.skills is not None:
         return SkillBank.load(settings.skills)
     return SkillBank.seed(*task.packs)
+
+
+def make_scorers(
+    task: Task, settings: RunSettings, judge: BaseChatModel | None
+) -> tuple[Scorer, ...]:
+    """The task's scorers, and the judge behind them.
+
+    Args:
+        task: The benchmark.
+        settings: How often the judge is asked.
+        judge: Model that judges; None leaves it out.
+    """
+    scorers = within_depth(task.scorers, settings.top_k)
+    if judge is None:
+        return scorers
+    return (*scorers, JudgeScorer(Judge(judge, attempts=settings.attempts)))
 
 
 def make_systems(task: Task, settings: RunSettings, executor: Executor) -> list[System]:

@@ -1,12 +1,11 @@
 """Runs a benchmark of questions: from a task, a file and models to a result log."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from langgraph_memskill.benchmarks.metrics import JudgeScorer, within_depth
 from langgraph_memskill.benchmarks.run_log import ModelLog, RowLog
+from langgraph_memskill.benchmarks.running.answering import DeskParts
 from langgraph_memskill.benchmarks.running.construction import Executor
 from langgraph_memskill.benchmarks.running.environment import environment
 from langgraph_memskill.benchmarks.running.frame import FolderRun, RunHead, Work, settings_log
@@ -14,9 +13,11 @@ from langgraph_memskill.benchmarks.running.journal import Journal
 from langgraph_memskill.benchmarks.running.material import RunData
 from langgraph_memskill.benchmarks.running.models import NamedModel
 from langgraph_memskill.benchmarks.running.prices import PriceTable
+from langgraph_memskill.benchmarks.running.remote import RemoteWorkshop, Spread
 from langgraph_memskill.benchmarks.running.rows import (
     construction_settings,
     load_bank,
+    make_scorers,
     make_systems,
 )
 from langgraph_memskill.benchmarks.running.settings import RunSettings
@@ -24,11 +25,10 @@ from langgraph_memskill.benchmarks.running.shelf import SearchKit
 from langgraph_memskill.benchmarks.running.summary import ModelNames
 from langgraph_memskill.benchmarks.running.systems import System
 from langgraph_memskill.benchmarks.running.unit import RunParts, UnitPlay
-from langgraph_memskill.benchmarks.task import Scorer, Task
+from langgraph_memskill.benchmarks.running.workshop import LocalWorkshop, Workshop
+from langgraph_memskill.benchmarks.task import Task
 from langgraph_memskill.embedding import TextEncoder
-from langgraph_memskill.extractive.model import ExtractiveChatModel
 from langgraph_memskill.graphs.benchmark import build_benchmark_graph
-from langgraph_memskill.judging import Judge
 from langgraph_memskill.prompts import answer_messages
 
 _UNITS_PER_SLOT = 2
@@ -79,6 +79,7 @@ class BenchmarkRun(FolderRun):
         settings: RunSettings,
         *,
         prices: PriceTable | None = None,
+        spread: Spread | None = None,
     ) -> None:
         """Put the parts together.
 
@@ -88,6 +89,7 @@ class BenchmarkRun(FolderRun):
             models: Who does what.
             settings: Everything else.
             prices: To count costs; None counts tokens only.
+            spread: A cluster that the work is spread over; None works in this process.
 
         Raises:
             ConfigError: If a model has no price, or a row cannot be made.
@@ -97,6 +99,7 @@ class BenchmarkRun(FolderRun):
         self.data = data
         self.settings = settings
         self._models = models
+        self._spread = spread
         self.bank = load_bank(task, settings)
         self.executor = Executor(
             model=models.executor.model,
@@ -107,11 +110,12 @@ class BenchmarkRun(FolderRun):
             settings=construction_settings(settings),
         )
         systems = make_systems(task, settings, self.executor)
-        self.scorers = self._scorers()
+        judge = None if models.judge is None else models.judge.model
+        self.scorers = make_scorers(task, settings, judge)
         names = models.names
         if prices is not None:
-            judge = () if names.judge is None else (names.judge,)
-            prices.check(names.executor, names.reader, *judge)
+            judged_by = () if names.judge is None else (names.judge,)
+            prices.check(names.executor, names.reader, *judged_by)
         super().__init__(
             self._new_head(systems),
             data.materials,
@@ -122,6 +126,11 @@ class BenchmarkRun(FolderRun):
             rebuild=settings.rebuild,
             prices=prices,
         )
+
+    @property
+    def place(self) -> str:
+        """In this process, or how many workers it is spread over."""
+        return super().place if self._spread is None else self._spread.name
 
     def _new_head(self, systems: Sequence[System]) -> RunHead:
         return RunHead(
@@ -137,33 +146,32 @@ class BenchmarkRun(FolderRun):
         )
 
     async def _play(self, work: Work) -> list[RowLog]:
-        parts = self._parts(work)
+        workshop = self._workshop()
+        parts = self._parts(work, workshop)
         units = [UnitPlay(s, m, parts) for s in self.systems for m in self.data.materials]
         if self._is_open(work.journal):
-            await self._embed_ahead()
+            await workshop.start(self.systems, self.data.materials)
         graph = build_benchmark_graph(units, attempts=self.settings.attempts)
         most = _UNITS_PER_SLOT * self.settings.concurrency
         await graph.ainvoke({"units": len(units)}, {"max_concurrency": most})
         return [self._row(system, units, work.journal) for system in self.systems]
 
-    def _scorers(self) -> tuple[Scorer, ...]:
-        scorers = within_depth(self.task.scorers, self.settings.top_k)
-        if self._models.judge is None:
-            return scorers
-        judge = Judge(self._models.judge.model, attempts=self.settings.attempts)
-        return (*scorers, JudgeScorer(judge))
-
-    def _parts(self, work: Work) -> RunParts:
-        return RunParts(
-            work=work,
+    def _workshop(self) -> Workshop:
+        if self._spread is not None:
+            return RemoteWorkshop(self._spread, self.settings, self.bank)
+        parts = DeskParts(
             task=self.task,
             reader=self._models.reader.model,
             scorers=self.scorers,
-            kit=SearchKit(
-                encoder=self._models.encoder,
-                settings=self.executor.settings.search,
-                top_k=self.settings.top_k,
-            ),
+            kit=SearchKit.of(self.executor),
+        )
+        return LocalWorkshop(self.executor.model, self.executor.encoder, parts)
+
+    def _parts(self, work: Work, workshop: Workshop) -> RunParts:
+        return RunParts(
+            work=work,
+            workshop=workshop,
+            task=self.task,
             models=self.names,
             prices=self._prices,
             attempts=self.settings.attempts,
@@ -178,19 +186,6 @@ class BenchmarkRun(FolderRun):
             for material in self.data.materials
             for question in material.questions
         )
-
-    async def _embed_ahead(self) -> None:
-        """Embed in large batches what will be asked for piece by piece."""
-        materials = self.data.materials
-        texts = [question.text for material in materials for question in material.questions]
-        if any(system.calls_a_model for system in self.systems):
-            texts += [span.text for material in materials for span in material.spans]
-        if "rag" in self.settings.rows:
-            texts += [chunk.text for material in materials for chunk in material.chunks]
-        await asyncio.to_thread(self._models.encoder.encode, texts)
-        if isinstance(self._models.executor.model, ExtractiveChatModel):
-            spans = [span for material in materials for span in material.spans]
-            await asyncio.to_thread(self._models.executor.model.read_ahead, spans)
 
     def _settings_log(self) -> dict[str, Any]:
         settings = settings_log(self.settings, _NOT_IN_RESULTS)

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from langgraph.store.memory import InMemoryStore
 from numpy.typing import NDArray
 
 from langgraph_memskill.benchmarks.run_log import RecalledLog
+from langgraph_memskill.benchmarks.running.construction import Executor
 from langgraph_memskill.benchmarks.running.filling import fill
 from langgraph_memskill.benchmarks.running.systems import NAMESPACE, Recall
 from langgraph_memskill.embedding import TextEncoder
@@ -26,6 +28,12 @@ class SearchKit:
     encoder: TextEncoder
     settings: SearchSettings
     top_k: int
+
+    @classmethod
+    def of(cls, executor: Executor) -> Self:
+        """Search as memories are searched while they are built."""
+        settings = executor.settings
+        return cls(encoder=executor.encoder, settings=settings.search, top_k=settings.top_k)
 
     @property
     def is_plain(self) -> bool:

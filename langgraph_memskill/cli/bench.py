@@ -4,6 +4,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,13 +31,22 @@ from langgraph_memskill.cli.bench_options import (
 from langgraph_memskill.cli.data import DATA_FOLDER
 from langgraph_memskill.cli.options import EncoderOption, JsonOption, ModelOption
 from langgraph_memskill.cli.screen import Screen, counted
+from langgraph_memskill.cli.spreading import (
+    ExecutorOption,
+    RayAddressOption,
+    RayWorkersOption,
+    printing_aside,
+    workers,
+)
 from langgraph_memskill.errors import ConfigError
 
 if TYPE_CHECKING:
     from langgraph_memskill.benchmarks.running.prices import PriceTable
+    from langgraph_memskill.benchmarks.running.remote import Spread
     from langgraph_memskill.benchmarks.running.run import BenchmarkRun, Models
     from langgraph_memskill.benchmarks.running.settings import RunSettings
     from langgraph_memskill.benchmarks.task import Task
+    from langgraph_memskill.workers.pool import WorkerPool
 
 READER_KEYS = "MEMSKILL_READER_API_KEY"
 JUDGE_KEYS = "MEMSKILL_JUDGE_API_KEY"
@@ -121,6 +131,9 @@ def run(
     concurrency: Annotated[
         int, typer.Option(min=1, help="Samples and questions worked on side by side.")
     ] = 8,
+    executor: ExecutorOption = "local",
+    ray_address: RayAddressOption = None,
+    ray_workers: RayWorkersOption = None,
     attempts: AttemptsOption = 3,
     max_failures: MaxFailuresOption = 0.1,
     prices: Annotated[
@@ -183,16 +196,19 @@ def run(
             raise ConfigError("--out names the folder of one run: name one file with it")
         table = None if prices is None else read_prices(prices)
         models = _models(model, reader, judge, encoder, screen)
-    for file in files:
-        with screen.busy(f"reading {file.name}"):
-            benchmark = _benchmark(task, file, models, settings, table)
-        if hard_cases is not None:
-            check_place(hard_cases, benchmark, screen)
-        folder = out or RUNS / f"{task.name}-{file.stem}-{benchmark.id[:8]}"
-        if dry_run:
-            _show_estimate(screen, benchmark, folder, cache)
-            continue
-        _play(screen, benchmark, folder, cache, hard_cases)
+    place = nullcontext() if dry_run else workers(executor, ray_address, ray_workers, screen)
+    with place as pool:
+        spread = None if pool is None else _spread(pool, task_name, models, encoder)
+        for file in files:
+            with screen.busy(f"reading {file.name}"):
+                benchmark = _benchmark(task, file, models, settings, table, spread)
+            if hard_cases is not None:
+                check_place(hard_cases, benchmark, screen)
+            folder = out or RUNS / f"{task.name}-{file.stem}-{benchmark.id[:8]}"
+            if dry_run:
+                _show_estimate(screen, benchmark, folder, cache)
+                continue
+            _play(screen, benchmark, folder, cache, hard_cases)
 
 
 def _play(
@@ -203,7 +219,11 @@ def _play(
     from langgraph_memskill.cli.bench_table import summary, table
 
     data = benchmark.data
-    with watched(f"{data.log.task} {data.log.file}") as on_progress:
+    is_spread = benchmark.place != "local"
+    with (
+        printing_aside(is_needed=is_spread),
+        watched(f"{data.log.task} {data.log.file}") as on_progress,
+    ):
         log = benchmark.run(folder, cache, on_progress=on_progress)
     screen.show(
         f"{benchmark.task.title}: {data.log.file}, split {data.log.split}, "
@@ -223,12 +243,32 @@ def _benchmark(
     models: "Models",
     settings: "RunSettings",
     prices: "PriceTable | None",
+    spread: "Spread | None",
 ) -> "BenchmarkRun":
     from langgraph_memskill.benchmarks.running.material import load_data
     from langgraph_memskill.benchmarks.running.run import BenchmarkRun
 
     data = load_data(task, file, settings)
-    return BenchmarkRun(task, data, models, settings, prices=prices)
+    return BenchmarkRun(task, data, models, settings, prices=prices, spread=spread)
+
+
+def _spread(pool: "WorkerPool", task: str, models: "Models", encoder: str | None) -> "Spread":
+    """What workers make by name, as `_models` does."""
+    from langgraph_memskill.benchmarks.running.remote import Spread
+    from langgraph_memskill.workers.specs import EncoderSpec, ModelSpec
+
+    executor = ModelSpec(spec=models.executor.spec)
+    reader, judge = models.reader, models.judge
+    return Spread(
+        pool=pool,
+        task=task,
+        executor=executor,
+        reader=executor
+        if reader is models.executor
+        else ModelSpec(spec=reader.spec, key_variable=READER_KEYS),
+        judge=None if judge is None else ModelSpec(spec=judge.spec, key_variable=JUDGE_KEYS),
+        encoder=EncoderSpec(spec=encoder, by_length=True),
+    )
 
 
 def _show_estimate(screen: Screen, benchmark: "BenchmarkRun", folder: Path, cache: Path) -> None:

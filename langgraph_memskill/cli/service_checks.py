@@ -13,6 +13,7 @@ from langgraph_memskill.cli.check_results import Check, fail, ok, warn
 from langgraph_memskill.cli.screen import counted
 from langgraph_memskill.errors import missing_dependency
 from langgraph_memskill.memory_places import is_postgres
+from langgraph_memskill.workers.cluster import ADDRESS_VARIABLE
 
 _TIMEOUT_S = 10
 _EXTRAS = {
@@ -36,6 +37,8 @@ def check_extras() -> Check:
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError:
             found.append(f"no {package} (extra {extra})")
+    if address := os.environ.get(ADDRESS_VARIABLE):
+        found.append(f"{ADDRESS_VARIABLE}={address}")
     return ok("extras", ", ".join(found))
 
 

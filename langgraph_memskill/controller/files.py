@@ -8,9 +8,10 @@ import json
 import logging
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
@@ -69,6 +70,29 @@ class StoredController(NamedTuple):
 
     policy: "SkillPolicy"
     settings: ControllerSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControllerFiles:
+    """The two files of a controller as they are, to be taken to another machine."""
+
+    weights: bytes
+    settings: bytes
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Self:
+        """Take them from a folder.
+
+        Raises:
+            CheckpointError: If one is missing; what is in them is checked when they are loaded.
+        """
+        place = Path(folder)
+        return cls(weights=_read(place / WEIGHTS_FILE), settings=_read(place / SETTINGS_FILE))
+
+    def write(self, folder: str | Path) -> None:
+        """Put them into a folder that is there."""
+        (Path(folder) / WEIGHTS_FILE).write_bytes(self.weights)
+        (Path(folder) / SETTINGS_FILE).write_bytes(self.settings)
 
 
 def save_controller(

@@ -168,6 +168,12 @@ def test_a_limit_leaves_out_samples_without_a_question(run, fake_models, tmp_pat
     assert document["rows"][0]["categories"][-1]["items"] == 3
 
 
+def test_options_of_ray_are_refused_without_it(run, fake_models, tmp_path):
+    result = bench(run, data_file(tmp_path), "--ray-address", "head:6379")
+    assert result.exit_code == 1
+    assert "--ray-address and --ray-workers are for --executor ray" in result.stderr
+
+
 def test_one_sample_can_be_named(run, fake_models, tmp_path):
     result = bench(run, data_file(tmp_path), "--rows", "rag", "--sample", "Eve", "--json")
     assert json.loads(result.stdout)["data"]["samples"] == ["Eve"]

@@ -31,6 +31,11 @@ def test_a_missing_extra_is_named() -> None:
     assert "no flash-attn (extra flash-attn)" in check_extras().found
 
 
+def test_the_cluster_that_ray_is_told_of_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    assert check_extras().found.endswith("RAY_ADDRESS=head:6379")
+
+
 def test_a_server_that_does_not_answer_is_a_failure() -> None:
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))  # and nobody listens

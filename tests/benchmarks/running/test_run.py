@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from langgraph_memskill.benchmarks.run_log import read_run_log, without_times
-from langgraph_memskill.benchmarks.running import unit
+from langgraph_memskill.benchmarks.running import answering
 from langgraph_memskill.benchmarks.running.prices import Price, PriceTable
-from langgraph_memskill.benchmarks.running.run import BenchmarkRun
+from langgraph_memskill.benchmarks.running.workshop import LocalWorkshop
 from langgraph_memskill.errors import BenchmarkError, ConfigError, ModelCallError
 from tests.benchmarks.running.worlds import PLACES, Flaky, count_lines, data_file, make_run
 from tests.conftest import ReadingModel
@@ -204,7 +204,7 @@ def test_what_a_question_has_cost_before_it_failed_stays_counted(tmp_path, file,
         raise ValueError("an odd reply")
 
     with monkeypatch.context() as patched:
-        patched.setattr(unit, "answer_text", unreadable)
+        patched.setattr(answering, "answer_text", unreadable)
         first = played(tmp_path, make_run(file, ReadingModel(), **settings))
     spent = row(first, "rag").answering.usage
     assert overall(first, "rag").failed == 8
@@ -268,10 +268,10 @@ def test_spans_that_failed_in_a_broken_off_run_are_read_again(tmp_path, file):
 
 
 def test_a_server_that_is_down_is_not_called_an_unwritable_file(tmp_path, file, monkeypatch):
-    async def refused(self):
+    async def refused(self, systems, materials):
         raise ConnectionRefusedError("the model's server is down")
 
-    monkeypatch.setattr(BenchmarkRun, "_embed_ahead", refused)
+    monkeypatch.setattr(LocalWorkshop, "start", refused)
     with pytest.raises(ConnectionRefusedError, match="server is down"):
         played(tmp_path, make_run(file, ReadingModel()))
 

@@ -1,0 +1,126 @@
+"""The worker's side: one process that keeps services ready and answers calls of their methods."""
+
+import asyncio
+import logging
+import os
+import platform
+import socket
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Generic, Protocol, TypeVar
+
+from langgraph_memskill.errors import (
+    CheckpointError,
+    ClusterError,
+    ConfigError,
+    DataError,
+    MissingDependencyError,
+)
+from langgraph_memskill.workers.outcomes import Done, Failed, LogCollector, failed, reason_of
+
+ServiceT_co = TypeVar("ServiceT_co", covariant=True)
+
+_SAY_WHAT_TO_DO = (CheckpointError, ConfigError, DataError, MissingDependencyError)
+
+
+class Recipe(Protocol[ServiceT_co]):
+    """How a worker makes a service: plain settings that can be pickled."""
+
+    @property
+    def key(self) -> str:
+        """The same for equal recipes."""
+
+    def open(self) -> ServiceT_co:
+        """Make the service; may take long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order(Generic[ServiceT_co]):
+    """A recipe by its key, and where to fetch it: a worker fetches what it does not have."""
+
+    key: str
+    recipe: Awaitable[Recipe[ServiceT_co]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerInfo:
+    """Who a worker is."""
+
+    node: str
+    pid: int
+    version: str
+    """Of langgraph-memskill there."""
+
+    @property
+    def name(self) -> str:
+        """For logs and messages."""
+        return f"worker {self.pid} on {self.node}"
+
+
+class Host:
+    """What runs in a worker's process, as a Ray actor.
+
+    Errors are returned and not raised, so that none of them, which may be of classes that the
+    driver cannot load, ends up in Ray's logs.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is loaded yet."""
+        self._services: dict[str, asyncio.Task[Any]] = {}
+        self._logs = LogCollector()
+        logging.getLogger("langgraph_memskill").addHandler(self._logs)
+
+    async def hello(self) -> WorkerInfo:
+        """Say who this is."""
+        node = socket.gethostname() or platform.node()
+        return WorkerInfo(node=node, pid=os.getpid(), version=version("langgraph-memskill"))
+
+    async def call(self, order: Order[Any], method: str, *args: Any) -> Done[Any] | Failed:
+        """Call an async method of a service.
+
+        Args:
+            order: Which service.
+            method: Its name.
+            *args: For it.
+        """
+        try:
+            service = await self._service(order)
+            value = await getattr(service, method)(*args)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the driver is to know
+            return failed(error, self._logs.take())
+        return Done(value=value, logs=self._logs.take())
+
+    async def stream(
+        self, order: Order[Any], method: str, *args: Any
+    ) -> AsyncIterator[Done[Any] | Failed]:
+        """Call a method of a service that yields several values; an error is the last one.
+
+        Args:
+            order: Which service.
+            method: Its name.
+            *args: For it.
+        """
+        try:
+            service = await self._service(order)
+            async for value in getattr(service, method)(*args):
+                yield Done(value=value, logs=self._logs.take())
+        except Exception as error:  # noqa: BLE001  # whatever it is, the driver is to know
+            yield failed(error, self._logs.take())
+
+    async def _service(self, order: Order[Any]) -> Any:
+        if order.key not in self._services:
+            self._services[order.key] = asyncio.create_task(_opened(order))
+        return await asyncio.shield(self._services[order.key])
+
+
+async def _opened(order: Order[Any]) -> Any:
+    try:
+        recipe = await order.recipe
+        return await asyncio.to_thread(recipe.open)
+    except _SAY_WHAT_TO_DO:
+        raise
+    except Exception as error:
+        raise ClusterError(
+            f"a worker on {socket.gethostname()} cannot be set up: {reason_of(error)}"
+        ) from error
