@@ -35,6 +35,7 @@ from langgraph_memskill.stores.feedback import Feedback
 from langgraph_memskill.stores.pending import PendingSpans
 from langgraph_memskill.traces.recording import TraceRecorder
 from langgraph_memskill.traces.rows import StepTrace
+from langgraph_memskill.traces.writer import TraceSink
 from langgraph_memskill.trainers.config import TrainConfig
 from langgraph_memskill.trainers.credit import span_shares
 from langgraph_memskill.trainers.episode_kinds import (
@@ -124,6 +125,7 @@ class EpisodePlayer:
         *,
         run_id: str,
         for_designer: bool = False,
+        sink: TraceSink | None = None,
     ) -> None:
         """Make a player.
 
@@ -137,6 +139,7 @@ class EpisodePlayer:
             traces: Folder where all steps are recorded.
             run_id: Of the training run, for the traces.
             for_designer: Whether a designer reads the failures.
+            sink: Takes what is recorded; None writes it into the folder.
         """
         self._model = model
         self._model_name = model_name
@@ -153,6 +156,7 @@ class EpisodePlayer:
             run_id=run_id,
             process_reward=partial(process_reward, config=config.process_reward),
             on_step=self._collector,
+            sink=sink,
         )
 
     def offer(self, bank: SkillBank, bias: NewSkillBias) -> SkillOffer:

@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from langgraph_memskill.controller.distribution import NewSkillBias
 from langgraph_memskill.controller.policy import SkillPolicy
 from langgraph_memskill.embedding import TextEncoder
-from langgraph_memskill.errors import TrainingError
+from langgraph_memskill.errors import ClusterError, TrainingError
 from langgraph_memskill.observed_runs import as_run
 from langgraph_memskill.records import Usage
 from langgraph_memskill.skills.bank import SkillBank
@@ -29,6 +29,7 @@ from langgraph_memskill.trainers.evolution import Evolution, StageReport
 from langgraph_memskill.trainers.metrics.names import Metric
 from langgraph_memskill.trainers.metrics.writers import open_writers
 from langgraph_memskill.trainers.ppo import PPOTrainer
+from langgraph_memskill.trainers.remote_rollouts import RemotePlayer, Rollouts
 from langgraph_memskill.trainers.results import RunResults, write_results
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,8 @@ class TrainParts:
     episodes: AnyEpisodeKind
     """What is remembered, and how the memories are put to the test."""
     evolution: Evolution | None = None
+    rollouts: Rollouts | None = None
+    """A cluster that the episodes are spread over; None plays them in this process."""
     tensorboard: bool = False
     wandb_project: str | None = None
 
@@ -145,20 +148,12 @@ class TrainingRun:
         Raises:
             TrainingError: If too many episodes fail, or the numbers go out of range.
             CheckpointError: If a checkpoint cannot be written.
+            ClusterError: If the cluster or its workers cannot be used.
         """
         return await as_run("memskill_train", lambda: self._train(on_progress))
 
     async def _train(self, on_progress: OnProgress | None) -> TrainResult:
-        player = EpisodePlayer(
-            self._parts.model,
-            self._parts.model_name,
-            self._parts.encoder,
-            self._parts.episodes,
-            self.config,
-            self.folder / TRACES,
-            run_id=self._run_id,
-            for_designer=self._parts.evolution is not None,
-        )
+        player = self._player()
         begun = _Clock(self._state)
         try:
             with open_writers(
@@ -187,6 +182,21 @@ class TrainingRun:
             run_id=self._run_id,
         )
         return TrainResult(state=self._state, results=results)
+
+    def _player(self) -> EpisodePlayer:
+        parts = self._parts
+        common = (
+            parts.model,
+            parts.model_name,
+            parts.encoder,
+            parts.episodes,
+            self.config,
+            self.folder / TRACES,
+        )
+        for_designer = parts.evolution is not None
+        if parts.rollouts is None:
+            return EpisodePlayer(*common, run_id=self._run_id, for_designer=for_designer)
+        return RemotePlayer(parts.rollouts, *common, run_id=self._run_id, for_designer=for_designer)
 
     async def _update(self, player: EpisodePlayer, clock: "_Clock") -> Mapping[str, float | None]:
         """One inner epoch; at the end of a stage the skills may change."""
@@ -235,7 +245,7 @@ class TrainingRun:
         for plan, outcome in zip(plans, found, strict=True):
             if isinstance(outcome, PlayedEpisode):
                 played.append(outcome)
-            elif isinstance(outcome, Exception):
+            elif isinstance(outcome, Exception) and not isinstance(outcome, ClusterError):
                 logger.warning("episode %s failed: %s", plan.id, outcome, exc_info=outcome)
             else:
                 raise outcome

@@ -8,6 +8,7 @@ import typer
 from langgraph_memskill.cli.alfworld import AlfworldDataOption
 from langgraph_memskill.cli.options import EncoderOption, JsonOption, ModelOption
 from langgraph_memskill.cli.screen import Screen
+from langgraph_memskill.cli.spreading import ExecutorOption, RayAddressOption, RayWorkersOption
 from langgraph_memskill.cli.train_evolution import (
     BiasUpdatesOption,
     DesignerOption,
@@ -73,6 +74,9 @@ def locomo(
     take: TakeOption = "best",
     tensorboard: TensorboardOption = False,
     wandb: WandbOption = None,
+    executor: ExecutorOption = "local",
+    ray_address: RayAddressOption = None,
+    ray_workers: RayWorkersOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train on LoCoMo conversations: remember them with sampled skills, ask, learn.
@@ -112,6 +116,9 @@ def locomo(
         take=take,
         tensorboard=tensorboard,
         wandb=wandb,
+        executor=executor,
+        ray_address=ray_address,
+        ray_workers=ray_workers,
     )
     given = (data, config, settings, conversation, pack, judge, encoder)
     train(Screen(as_json=as_json), options, new, task="locomo", has_settings=any(given))

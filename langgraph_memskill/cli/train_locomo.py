@@ -36,6 +36,7 @@ from langgraph_memskill.trainers.game_settings import GameSettings
 from langgraph_memskill.trainers.judging import judge_scorer
 from langgraph_memskill.trainers.material import Scorer, TrainingQuestion, TrainingTrace
 from langgraph_memskill.trainers.run_folder import RunManifest
+from langgraph_memskill.workers.specs import EncoderSpec, ModelSpec
 
 _MULTI_HOP_NUMBER = 1
 
@@ -85,6 +86,21 @@ class NewLocomoRun:
     def prepare(self, folder: Path, manifest: RunManifest, screen: Screen) -> RunManifest:
         """Nothing is to be prepared."""
         return manifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationRecipe:
+    """How a worker asks about conversations and scores the answers; see `KindRecipe`."""
+
+    reward: RewardName
+    judge: ModelSpec | None
+    """For the reward "llm_judge"; None is the run's model."""
+
+    def open(self, model: ModelSpec, encoder: EncoderSpec) -> Conversations:
+        """Make it; the conversations themselves come with the plans."""
+        if self.reward != "llm_judge":
+            return Conversations(traces=(), scorer=make_scorer(self.reward))
+        return Conversations(traces=(), scorer=judge_scorer((self.judge or model).load(encoder)))
 
 
 def conversation_episodes(manifest: RunManifest, model: BaseChatModel) -> Conversations:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from langgraph_memskill.cli.spreading import ExecutorName
 from langgraph_memskill.cli.train_evolution import EvolutionWishes
 from langgraph_memskill.errors import ConfigError
 
@@ -58,6 +59,9 @@ class RunOptions:
     take: Literal["best", "last"]
     tensorboard: bool
     wandb: str | None
+    executor: ExecutorName = "local"
+    ray_address: str | None = None
+    ray_workers: int | None = None
 
     def __post_init__(self) -> None:
         """Check what goes together."""

@@ -10,17 +10,23 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from langgraph_memskill.cli.screen import Screen, counted, printable
+from langgraph_memskill.cli.spreading import printing_aside, workers
 from langgraph_memskill.cli.train_evolution import EvolutionWishes, open_evolution, with_evolution
 from langgraph_memskill.cli.train_options import RunOptions
-from langgraph_memskill.cli.train_tasks import NewRun, open_episodes
+from langgraph_memskill.cli.train_tasks import NewRun, episode_recipe, open_episodes
 from langgraph_memskill.errors import ConfigError
 
 if TYPE_CHECKING:
     from langgraph_memskill.embedding import TextEncoder
     from langgraph_memskill.trainers.installing import Installed
     from langgraph_memskill.trainers.loop import OnProgress, TrainProgress, TrainResult
+    from langgraph_memskill.trainers.remote_rollouts import Rollouts
     from langgraph_memskill.trainers.results import Take, TrainedController
     from langgraph_memskill.trainers.run_folder import RunManifest
+    from langgraph_memskill.workers.pool import WorkerPool
+
+_BATCH_SIZE = 1
+"""Of the encoder: with it a text's vector does not depend on the texts beside it."""
 
 
 def train(
@@ -60,8 +66,12 @@ def train(
         if is_extractive(manifest.model):
             screen.note("Training with the extractive model, a baseline without an LLM.")
         encoder = load_run_encoder(manifest.encoder)
-        with _watched(screen, folder, manifest) as on_progress:
-            result = _run(folder, manifest, encoder, options, on_progress)
+        with (
+            workers(options.executor, options.ray_address, options.ray_workers, screen) as pool,
+            printing_aside(is_needed=pool is not None),
+            _watched(screen, folder, manifest) as on_progress,
+        ):
+            result = _run(folder, manifest, encoder, options, pool, on_progress)
         _write_curves(folder)
         installed = None
         if options.install is not None:
@@ -91,6 +101,7 @@ def _run(
     manifest: "RunManifest",
     encoder: "TextEncoder",
     options: RunOptions,
+    pool: "WorkerPool | None",
     on_progress: "OnProgress",
 ) -> "TrainResult":
     from langgraph_memskill.models import load_model, model_name
@@ -117,6 +128,7 @@ def _run(
         bank=bank,
         episodes=episodes,
         evolution=evolution,
+        rollouts=None if pool is None else _rollouts(pool, manifest),
         tensorboard=options.tensorboard,
         wandb_project=options.wandb,
     )
@@ -126,11 +138,23 @@ def _run(
         return run.run(on_progress)
 
 
+def _rollouts(pool: "WorkerPool", manifest: "RunManifest") -> "Rollouts":
+    from langgraph_memskill.trainers.remote_rollouts import Rollouts
+    from langgraph_memskill.workers.specs import EncoderSpec, ModelSpec
+
+    return Rollouts(
+        pool=pool,
+        kind=episode_recipe(manifest),
+        model=ModelSpec(spec=manifest.model),
+        encoder=EncoderSpec(spec=manifest.encoder, batch_size=_BATCH_SIZE),
+    )
+
+
 def load_run_encoder(spec: str | None) -> "TextEncoder":
     """An encoder whose vectors do not depend on the texts beside them, for repeatable runs."""
     from langgraph_memskill.embedding import load_encoder
 
-    return load_encoder(spec, batch_size=1)
+    return load_encoder(spec, batch_size=_BATCH_SIZE)
 
 
 def _install(folder: Path, take: "Take", memory: Path, encoder: "TextEncoder") -> "Installed":

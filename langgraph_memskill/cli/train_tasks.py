@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from langgraph_memskill.cli.screen import Screen
     from langgraph_memskill.embedding import TextEncoder
     from langgraph_memskill.trainers.episode_kinds import AnyEpisodeKind
+    from langgraph_memskill.trainers.rollout_site import KindRecipe
     from langgraph_memskill.trainers.run_folder import RunManifest
 
 EXTRACTIVE = "extractive"
@@ -61,3 +62,23 @@ def open_episodes(
 
             return game_episodes(folder, manifest)
     raise ConfigError(f"{folder} holds a run over {manifest.task!r}, which this package knows not")
+
+
+def episode_recipe(manifest: "RunManifest") -> "KindRecipe":
+    """How workers of a cluster make the episodes of a run.
+
+    Args:
+        manifest: What the run was started with.
+
+    Raises:
+        ConfigError: If its episodes cannot be spread.
+    """
+    if manifest.task != "locomo":
+        raise ConfigError(f"episodes over {manifest.task} are played in one process: no --executor")
+    from langgraph_memskill.cli.train_locomo import ConversationRecipe
+    from langgraph_memskill.workers.specs import ModelSpec
+
+    return ConversationRecipe(
+        reward=manifest.config.reward,
+        judge=None if manifest.judge is None else ModelSpec(spec=manifest.judge),
+    )

@@ -28,6 +28,7 @@ from langgraph_memskill.records import (
 )
 from langgraph_memskill.settings import Settings
 from langgraph_memskill.skills.bank import SkillBank
+from langgraph_memskill.traces.buffer import EpisodeRows
 from langgraph_memskill.traces.rewards import RewardRecorder
 from langgraph_memskill.traces.rows import (
     ActionStatus,
@@ -40,6 +41,7 @@ from langgraph_memskill.traces.rows import (
     StepTrace,
     text_hash,
 )
+from langgraph_memskill.traces.writer import TraceSink
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +100,7 @@ class TraceRecorder(RewardRecorder):
         run_id: str | None = None,
         process_reward: ProcessReward | None = None,
         on_step: Callable[[StepTrace], None] | None = None,
+        sink: TraceSink | None = None,
     ) -> None:
         """Make a recorder; nothing is written before the first step.
 
@@ -108,8 +111,9 @@ class TraceRecorder(RewardRecorder):
             run_id: Name of the training run or session; None makes one up.
             process_reward: Computes the steps' own rewards; None leaves them out.
             on_step: Called with every step as well, in a training run for example.
+            sink: Takes the rows; None writes them into the folder.
         """
-        super().__init__(folder, run_id=run_id or uuid.uuid4().hex)
+        super().__init__(folder, run_id=run_id or uuid.uuid4().hex, sink=sink)
         self._encoder = encoder
         self._keep_texts = keep_texts
         self._process_reward = process_reward
@@ -119,6 +123,11 @@ class TraceRecorder(RewardRecorder):
     def dropped(self) -> int:
         """Rows that were given up because the folder could not be written for too long."""
         return self._writer.dropped
+
+    def take_over(self, rows: EpisodeRows) -> None:
+        """Write what the recorder of another process has kept."""
+        with self._counted():
+            rows.write(self._writer)
 
     def choices(
         self,

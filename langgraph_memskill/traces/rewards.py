@@ -8,7 +8,7 @@ from pathlib import Path
 from langgraph_memskill.stores.feedback import Feedback
 from langgraph_memskill.traces.purging import purge_texts
 from langgraph_memskill.traces.rows import EpisodeTrace
-from langgraph_memskill.traces.writer import TraceWriter
+from langgraph_memskill.traces.writer import TraceSink, TraceWriter
 
 logger = logging.getLogger(__name__)
 
@@ -16,22 +16,25 @@ logger = logging.getLogger(__name__)
 class RewardRecorder:
     """Writes rewards for what others have recorded, if there is a folder of traces at all."""
 
-    def __init__(self, folder: str | Path, *, run_id: str = "") -> None:
+    def __init__(
+        self, folder: str | Path, *, run_id: str = "", sink: TraceSink | None = None
+    ) -> None:
         """Make a recorder.
 
         Args:
             folder: Of the traces.
             run_id: Name of the session.
+            sink: Takes the rows; None writes them into the folder.
         """
         self.folder = Path(folder)
         self.run_id = run_id
         self.failures = 0
         """Writes that failed; their rows are tried again with the next one."""
-        self._writer = TraceWriter(folder)
+        self._writer: TraceSink = TraceWriter(folder) if sink is None else sink
 
     def reward(self, feedback: Feedback) -> None:
         """Append a reward."""
-        if self.folder.is_dir():
+        if self._writer.exists:
             self._add_episode(
                 EpisodeTrace(
                     episode_id=feedback.episode_id,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
 from langgraph_memskill.errors import ConfigError, TraceError
 from langgraph_memskill.traces.files import (
@@ -36,6 +36,36 @@ MAX_WAITING = 10_000
 
 
 RowT = TypeVar("RowT")
+
+
+class TraceSink(Protocol):
+    """What takes the rows of a recorder; `TraceWriter` does."""
+
+    @property
+    def dropped(self) -> int:
+        """Rows that were given up."""
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is anything that rewards could belong to."""
+
+    def add_steps(self, steps: Sequence[StepTrace]) -> None:
+        """Take steps."""
+
+    def add_episode(self, episode: EpisodeTrace) -> None:
+        """Take an episode, or a reward."""
+
+    def has_bank(self, version: str, encoder: str) -> bool:
+        """Whether it has a bank version already."""
+
+    def add_bank(self, bank: BankTrace) -> None:
+        """Take a bank version."""
+
+    def flush(self) -> None:
+        """Make sure that what was taken is kept."""
+
+    def close(self) -> None:
+        """Flush a last time."""
 
 
 class TraceWriter:
@@ -72,6 +102,11 @@ class TraceWriter:
     def dropped(self) -> int:
         """Rows that were given up because the folder could not be written for too long."""
         return self._steps.dropped + self._episodes.dropped
+
+    @property
+    def exists(self) -> bool:
+        """Whether the folder is there."""
+        return self.folder.is_dir()
 
     def add_steps(self, steps: Sequence[StepTrace]) -> None:
         """Append steps; they are on disk after the next flush.

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,25 @@ from langgraph_memskill.benchmarks.running.remote import Spread
 from langgraph_memskill.benchmarks.running.run import BenchmarkRun, Models
 from langgraph_memskill.benchmarks.running.settings import RunSettings
 from langgraph_memskill.cli import app
+from langgraph_memskill.cli.train_locomo import ConversationRecipe, make_scorer
 from langgraph_memskill.controller.files import save_controller
 from langgraph_memskill.controller.policy import SkillPolicy
-from langgraph_memskill.errors import BenchmarkError, ConfigError
+from langgraph_memskill.errors import BenchmarkError, ClusterError, ConfigError
 from langgraph_memskill.models import load_model
+from langgraph_memskill.skills.bank import SkillBank
+from langgraph_memskill.traces.episodes import read_recorded
+from langgraph_memskill.traces.reader import TraceReader
+from langgraph_memskill.trainers.config import TrainConfig
+from langgraph_memskill.trainers.conversation_episodes import Conversations
+from langgraph_memskill.trainers.loop import TrainingRun, TrainParts, TrainResult
+from langgraph_memskill.trainers.ppo import PPOConfig
+from langgraph_memskill.trainers.remote_rollouts import Rollouts
 from langgraph_memskill.workers.cluster import ClusterSettings
 from langgraph_memskill.workers.pool import WorkerPool
 from langgraph_memskill.workers.specs import EncoderSpec, ModelSpec
 from tests.benchmarks.running.worlds import data_file
 from tests.orders_server import OrdersServer, orders_server
+from tests.trainers.training_process import make_traces
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'langgraph-memskill[ray]'")
 pytestmark = [
@@ -229,6 +240,105 @@ def test_a_worker_that_cannot_make_the_model_ends_the_run_with_the_reason(
     )
     with pytest.raises(ConfigError, match="model='nobody:knows' is unknown"):
         played(run, tmp_path)
+
+
+TRAINING = TrainConfig(
+    outer_epochs=1,
+    inner_epochs=2,
+    episodes=3,
+    hidden_dim=16,
+    skills_per_span=2,
+    window_sessions=1,
+    best_updates=2,
+    ppo=PPOConfig(learning_rate=0.003, minibatch_size=4),
+)
+
+
+def trained(
+    folder: Path, server: OrdersServer, pool: WorkerPool | None, config: TrainConfig = TRAINING
+) -> TrainResult:
+    """Two updates over two small conversations."""
+    encoder = EncoderSpec(batch_size=1)
+    rollouts = None
+    if pool is not None:
+        kind = ConversationRecipe(reward="f1", judge=None)
+        rollouts = Rollouts(
+            pool=pool, kind=kind, model=ModelSpec(spec=server.spec), encoder=encoder
+        )
+    parts = TrainParts(
+        model=load_model(server.spec),
+        model_name="orders",
+        encoder=encoder.load(),
+        bank=SkillBank.seed(),
+        episodes=Conversations(traces=make_traces(), scorer=make_scorer("f1")),
+        rollouts=rollouts,
+    )
+    return TrainingRun(folder, config, parts, run_id="test").run()
+
+
+def steps_of(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """What was recorded of every episode, times apart."""
+    return {
+        episode.id: [
+            (step.chosen, step.log_prob, step.process_reward, step.bank_version, episode.reward)
+            for step in episode.steps
+        ]
+        for episode in read_recorded(TraceReader(folder / "traces"))
+    }
+
+
+def test_training_ends_with_the_same_weights_although_a_worker_is_killed(
+    pool: WorkerPool, server: OrdersServer, tmp_path: Path
+) -> None:
+    here = trained(tmp_path / "here", server, None)
+    killed: list[int] = []
+
+    def kill_once(prompt: str) -> int:
+        with server.lock:
+            if not killed and "What is known" in prompt:
+                killed.append(pids(pool)[0])
+                os.kill(killed[0], signal.SIGKILL)
+        return 200
+
+    server.rule = kill_once
+    there = trained(tmp_path / "there", server, pool)
+    assert len(killed) == 1
+    assert there.results.best.version == here.results.best.version
+    assert there.results.last.version == here.results.last.version
+    assert there.state.episodes == here.state.episodes == 6
+    assert there.state.usage == here.state.usage
+    assert steps_of(tmp_path / "there") == steps_of(tmp_path / "here")
+
+
+def test_episodes_whose_questions_fail_are_counted_as_in_one_process(
+    pool: WorkerPool, server: OrdersServer, tmp_path: Path
+) -> None:
+    # All questions about Ann, so her episodes have no score.
+    server.rule = lambda prompt: 400 if "What is known: ann" in prompt else 200
+    one_update = replace(TRAINING, inner_epochs=1, max_failed_share=0.9)
+    here = trained(tmp_path / "here", server, None, one_update)
+    there = trained(tmp_path / "there", server, pool, one_update)
+    assert there.state.failed_episodes == here.state.failed_episodes > 0
+    assert there.results.last.version == here.results.last.version
+    assert steps_of(tmp_path / "there") == steps_of(tmp_path / "here")
+
+
+def test_workers_that_cannot_make_the_model_end_the_training(
+    pool: WorkerPool, server: OrdersServer, tmp_path: Path
+) -> None:
+    kind, encoder = ConversationRecipe(reward="f1", judge=None), EncoderSpec(batch_size=1)
+    parts = TrainParts(
+        model=load_model(server.spec),
+        model_name="orders",
+        encoder=encoder.load(),
+        bank=SkillBank.seed(),
+        episodes=Conversations(traces=make_traces(), scorer=make_scorer("f1")),
+        rollouts=Rollouts(
+            pool=pool, kind=kind, model=ModelSpec(spec="nobody:knows"), encoder=encoder
+        ),
+    )
+    with pytest.raises(ClusterError, match="a worker cannot play: model='nobody:knows' is unknown"):
+        TrainingRun(tmp_path, TRAINING, parts, run_id="test").run()
 
 
 def test_the_command_spreads_a_run(
