@@ -7,6 +7,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from langgraph_memskill.extractive.named_answers import asks_for_name, name_in, offered_answer
 from langgraph_memskill.extractive.notes import EARLIER, read_note
 from langgraph_memskill.extractive.relative_dates import format_day, parse_date
 from langgraph_memskill.extractive.sentences import content_words, split_sentences, words_of
@@ -33,6 +34,8 @@ _LONGEST_PHRASE = 12
 
 _MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
 _DATE = re.compile(rf"(?:\d{{1,2}} )?(?:{_MONTHS})(?: \d{{1,2}})?,? \d{{4}}|\b(?:19|20)\d\d\b")
+_YEAR = re.compile(r"\b(?:1\d|20)\d\d\b")
+_ASKS_FOR_YEAR = re.compile(r"\b(?:what|which) year\b", re.IGNORECASE)
 _MEANING = re.compile(r"\[(?!shares )([^\]]{3,60})\]")
 _BRACKETS = re.compile(r"\s*\[[^\]]*\]")
 _ASIDE = re.compile(r"^\([^()]{1,300}\?\)\s*")
@@ -215,11 +218,15 @@ def _kind_of(question: str) -> _Kind:
 
 def _phrase(asked: _Asked, sentence: _Sentence) -> str:
     kind = asked.kind
+    plain = _BRACKETS.sub("", sentence.text)
     if kind is _Kind.WHEN:
-        return _date_in(sentence)
+        date = _date_in(sentence)
+        year = _YEAR.search(date) if _ASKS_FOR_YEAR.search(asked.question) else None
+        return year[0] if year else date
     if kind is _Kind.YES_NO:
         return "no" if _NEGATION.search(sentence.text) else "yes"
-    plain = _BRACKETS.sub("", sentence.text)
+    if offered := offered_answer(asked.question, plain):
+        return offered
     known = set(words_of(asked.question))
     if kind is _Kind.COUNT and (number := _NUMBER.search(plain)):
         return number[0]
@@ -229,6 +236,8 @@ def _phrase(asked: _Asked, sentence: _Sentence) -> str:
         if places:
             return max(places, key=lambda place: any(c.isupper() for c in place))
     if kind is _Kind.WHO and (name := _name_in(plain, known)):
+        return name
+    if asks_for_name(asked.question) and (name := name_in(plain, known)):
         return name
     return _clause(plain, asked.wanted) or sentence.text
 
