@@ -5,6 +5,8 @@ import gc
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -96,6 +98,34 @@ def test_texts_do_not_depend_on_the_hash_seed(
             engine.reset(games[0])
             seen.append((engine.state, engine.step("go to desk 1")))
     assert seen[0] == seen[1]
+
+
+_WALK = """
+import json, random, sys
+from langgraph_memskill.alfworld import engine_process
+if sys.argv[1] == "as it ships":
+    engine_process._parse_once = engine_process._copy_no_more_than_needed = lambda: None
+game, chance = engine_process.Game(), random.Random(7)
+seen = [game.reset(sys.argv[2])]
+for _ in range(30):
+    seen.append(game.step(chance.choice(seen[-1]["admissible"])))
+print(json.dumps(seen), file=sys.stderr)
+"""
+
+
+def test_what_is_done_for_speed_changes_no_text(games: list[GameFile]) -> None:
+    seen = []
+    for engine in ("as it ships", "as it is used"):
+        played = subprocess.run(
+            [sys.executable, "-c", _WALK, engine, str(games[0].path)],
+            env=os.environ | {"PYTHONHASHSEED": "0"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        seen.append(json.loads(played.stderr.splitlines()[-1]))
+    assert seen[0] == seen[1]
+    assert len({str(state) for state in seen[0]}) > 5
 
 
 def test_an_engine_without_a_game_says_so(engine: Engine) -> None:
