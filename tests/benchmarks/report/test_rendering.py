@@ -87,6 +87,14 @@ def test_runs_that_differ_say_so(report, page):
     assert "not compared across" in part
 
 
+def test_runs_over_other_questions_say_how_they_are_compared():
+    both = make_report([("a", made_up_run()), ("b", made_up_run(num_questions=1, num_samples=1))])
+    page = report_page(both)
+    part = re.search(r'data-what="questions">.*?</tr>', page, re.DOTALL)[0]
+    assert "paired where both were asked" in part
+    assert "1 sample, 3 rows" in page
+
+
 def named(page, row):
     """Numbers of a row of the summary, by name."""
     part = re.search(r'id="summary">.*?</table>', page, flags=re.DOTALL)[0]
