@@ -27,6 +27,10 @@ test: $(INSTALLED)
 explore: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m hypothesis --hypothesis-profile explore
 
+# Every test that starts a real server, and vLLM's if VLLM names one (URL#model); skips say why.
+test-servers: $(INSTALLED)
+	OMP_NUM_THREADS=1 MEMSKILL_VLLM_URL="$(VLLM)" $(BIN)/pytest -m server -rs -n 2 --dist loadfile
+
 # VLLM: URL#model of a running vLLM server
 test-vllm: $(INSTALLED)
 	MEMSKILL_VLLM_URL="$(VLLM)" $(BIN)/pytest tests/integration/test_vllm_server.py -rs

@@ -39,6 +39,17 @@ settings.load_profile("repeatable")
 os.environ["TIKTOKEN_CACHE_DIR"] = ""
 
 
+SERVERS = {"postgres_server", "server_url"}
+"""Fixtures that start a server."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what uses a server, so that `make test-servers` finds it."""
+    for item in items:
+        if SERVERS.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.server)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Keep the repeatable examples apart from the modules that happen to be loaded.
 

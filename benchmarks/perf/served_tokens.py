@@ -1,7 +1,9 @@
 """Tokens a second of an OpenAI-compatible server: our key pool beside a plain load generator.
 
 Both send the same extraction prompts with the same number of calls in flight, in turns, so that a
-busy machine slows both. `python -m langgraph_memskill.benchmarks.perf.served_tokens URL#model`
+busy machine slows both. The processor's time of the client is told, too: on the server's own
+machine, what our side takes more of it is what the server goes without. Run
+`python -m langgraph_memskill.benchmarks.perf.served_tokens URL#model`.
 """
 
 import argparse
@@ -69,15 +71,22 @@ async def measure(url: str, name: str, *, calls: int, in_flight: int, rounds: in
 
         await tokens_per_second(plain, prompts(in_flight, 0), in_flight)
         seen: dict[str, list[float]] = {"plain": [], "key pool": []}
+        cpu = dict.fromkeys(seen, 0.0)
         for number in range(rounds):
             both: list[tuple[str, Call]] = [("plain", plain), ("key pool", ours)]
             for turn, (who, call) in enumerate(both if number % 2 else both[::-1]):
                 work = prompts(calls, (2 * number + turn + 1) * 1000)
+                began = time.process_time()
                 seen[who].append(await tokens_per_second(call, work, in_flight))
+                cpu[who] += time.process_time() - began
     medians = {who: statistics.median(rates) for who, rates in seen.items()}
     for who, rates in seen.items():
         shown = ", ".join(f"{rate:.1f}" for rate in rates)
-        print(f"{who}: median {medians[who]:.1f} tokens/s ({shown})")
+        client_ms = 1000 * cpu[who] / (rounds * calls)
+        print(
+            f"{who}: median {medians[who]:.1f} tokens/s ({shown}), {client_ms:.1f} ms of the "
+            "client's processor a call"
+        )
     print(f"ratio {medians['key pool'] / medians['plain']:.2f}")
 
 

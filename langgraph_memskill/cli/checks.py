@@ -21,7 +21,12 @@ from packaging.requirements import Requirement
 from langgraph_memskill.cli.check_results import Check, fail, ok, warn
 from langgraph_memskill.cli.options import MODEL_VARIABLE, Place, encoder_by_name, read_fingerprint
 from langgraph_memskill.cli.screen import counted
-from langgraph_memskill.cli.service_checks import check_extras, check_observers, check_server
+from langgraph_memskill.cli.service_checks import (
+    check_device,
+    check_extras,
+    check_observers,
+    check_server,
+)
 from langgraph_memskill.errors import MemSkillError
 
 if TYPE_CHECKING:
@@ -96,15 +101,6 @@ def _version_of(distribution: str) -> str | None:
         return version(distribution)
     except PackageNotFoundError:
         return None
-
-
-def _device(question: Question) -> Check:
-    import torch
-
-    if not torch.cuda.is_available():
-        return ok("device", f"CPU, {torch.get_num_threads()} threads")
-    attention = "with" if _version_of("flash-attn") else "without"
-    return ok("device", f"{torch.cuda.get_device_name(0)}, {attention} the package flash-attn")
 
 
 def _folder(question: Question) -> Check:
@@ -289,7 +285,7 @@ def _paths(question: Question) -> "MemoryFolder":
 _CHECKS: Mapping[str, Callable[[Question], Check]] = {
     "python": _python,
     "packages": _packages,
-    "device": _device,
+    "device": lambda _: check_device(),
     "environment": _environment,
     "extras": lambda _: check_extras(),
     "observers": lambda _: check_observers(),

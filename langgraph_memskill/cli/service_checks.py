@@ -1,4 +1,4 @@
-"""Checks of `memskill doctor` for what runs beside us: servers, extras, observers.
+"""Checks of `memskill doctor` for what we run on and beside: device, servers, extras, observers.
 
 They change nothing.
 """
@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 import httpx
 
 from langgraph_memskill.cli.check_results import Check, fail, ok, warn
+from langgraph_memskill.cli.observers import OBSERVE_VARIABLE
 from langgraph_memskill.cli.screen import counted
 from langgraph_memskill.errors import missing_dependency
 from langgraph_memskill.memory_places import is_postgres
@@ -19,6 +20,7 @@ _TIMEOUT_S = 10
 _EXTRAS = {
     "langgraph-checkpoint-postgres": "postgres",
     "opentelemetry-sdk": "otel",
+    "opentelemetry-exporter-otlp-proto-http": "otel",
     "vllm": "vllm",
     "flash-attn": "flash-attn",
     "ray": "ray",
@@ -29,14 +31,33 @@ _KEYS = ("LANGSMITH_API_KEY", "LANGCHAIN_API_KEY")
 _SET_ENOUGH = {"true", "1"}
 
 
+def check_device() -> Check:
+    """The GPUs that encoder and trainer can use, or why there are none; vLLM goes by the same."""
+    import torch
+
+    if not torch.cuda.is_available():
+        threads = f"CPU, {counted(torch.get_num_threads(), 'thread')}"
+        if torch.version.cuda is None and torch.version.hip is None:
+            return ok("device", f"{threads}; torch {torch.__version__} is built without CUDA")
+        advice = "look at nvidia-smi, the driver's version and CUDA_VISIBLE_DEVICES"
+        return warn("device", f"{threads}; torch {torch.__version__} finds no CUDA device", advice)
+    cards = [torch.cuda.get_device_properties(n) for n in range(torch.cuda.device_count())]
+    names = ", ".join(f"{card.name} ({card.total_memory / 2**30:.0f} GiB)" for card in cards)
+    attention = "flash attention" if _version("flash-attn") else "PyTorch's attention"
+    found = f"{names}; torch {torch.__version__}, CUDA {torch.version.cuda}; the encoder runs in "
+    found += f"bfloat16 with {attention}"
+    if not torch.cuda.is_bf16_supported(including_emulation=False):
+        slow = "this GPU has no bfloat16 of its own: SentenceEncoder(dtype='float16') is faster"
+        return warn("device", found, slow)
+    return ok("device", found)
+
+
 def check_extras() -> Check:
     """Which optional packages are installed, in which version."""
     found = []
     for package, extra in _EXTRAS.items():
-        try:
-            found.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            found.append(f"no {package} (extra {extra})")
+        installed = _version(package)
+        found.append(f"{package} {installed}" if installed else f"no {package} (extra {extra})")
     if address := os.environ.get(ADDRESS_VARIABLE):
         found.append(f"{ADDRESS_VARIABLE}={address}")
     return ok("extras", ", ".join(found))
@@ -50,9 +71,18 @@ def check_observers(environment: Mapping[str, str] = os.environ) -> Check:
     exporter = any(name.startswith("OTEL_EXPORTER_") for name in environment)
     found = f"LangSmith tracing {'on' if is_on else 'off'}, {key}; "
     found += f"OpenTelemetry exporter {'set' if exporter else 'not set'} by OTEL_EXPORTER_*"
+    if wanted := environment.get(OBSERVE_VARIABLE):
+        found += f"; {OBSERVE_VARIABLE}={wanted}: commands are observed, without texts"
     if is_on and not has_key:
         return warn("observers", found, "set LANGSMITH_API_KEY, or unset LANGSMITH_TRACING")
     return ok("observers", found)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def check_server(place: str) -> Check:

@@ -21,10 +21,13 @@ from langgraph_sdk.client import SyncLangGraphClient
 from tests.ports import free_port
 
 # Importing the server's package changes this process, so it is only looked for.
-pytestmark = pytest.mark.skipif(
-    find_spec("langgraph_api") is None,
-    reason="needs the LangGraph server: pip install 'langgraph-cli[inmem]'",
-)
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.skipif(
+        find_spec("langgraph_api") is None,
+        reason="needs the LangGraph server: pip install 'langgraph-cli[inmem]'",
+    ),
+]
 
 ROOT = Path(__file__).parents[2]
 AUTH = """
