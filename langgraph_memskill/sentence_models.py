@@ -261,11 +261,11 @@ def encode_by_length(
     for length in np.unique(lengths):
         places = np.flatnonzero(lengths == length).tolist()
         order += places
-        least = ceil(_LEAST_TOKENS / length)
+        least = min(ceil(_LEAST_TOKENS / length), batch_size)
         for start in range(0, len(places), batch_size):
             some = [texts[place] for place in places[start : start + batch_size]]
             filled = some + some[-1:] * (least - len(some))
-            found = model.encode(filled, batch_size=len(filled), show_progress_bar=False)
+            found = _encode(model, filled, batch_size)
             rows.append(found[: len(some)])
     vectors: NDArray[np.float32] = np.concatenate(rows)[np.argsort(order)]
     return vectors
