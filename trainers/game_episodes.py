@@ -18,7 +18,13 @@ from langgraph_memskill.alfworld.pool import EnginePool
 from langgraph_memskill.alfworld.records import GameFile, GameRecord, GameStep
 from langgraph_memskill.alfworld.replay import Records, game_record
 from langgraph_memskill.alfworld.trajectories import group_trajectories
-from langgraph_memskill.errors import ConfigError, GameError, ModelCallError
+from langgraph_memskill.errors import (
+    ConfigError,
+    EngineStoppedError,
+    GameError,
+    GameLoadError,
+    ModelCallError,
+)
 from langgraph_memskill.evolution.diagnosis import case_memories
 from langgraph_memskill.evolution.records import CaseOrigin, HardCase, Metric
 from langgraph_memskill.graphs.alfworld import (
@@ -28,6 +34,7 @@ from langgraph_memskill.graphs.alfworld import (
     build_acting_graph,
 )
 from langgraph_memskill.records import Memory, Span
+from langgraph_memskill.settings import METHOD
 from langgraph_memskill.state import dump, load_all
 from langgraph_memskill.stores.items import aread_items, memory_of
 from langgraph_memskill.trainers.alfworld_pairs import sample_pair
@@ -150,6 +157,7 @@ class Games:
             namespace=memories.namespace,
             top_k=memories.config.top_k,
             query=self._settings.query,
+            search=METHOD.search,
         )
         graph = build_acting_graph(
             self._agent(memories),
@@ -192,6 +200,12 @@ class Games:
                         {"callbacks": [memories.calls]},
                         context=ActingContext(engine=engine),
                     )
+                except GameLoadError as error:
+                    if not isinstance(error.__cause__, EngineStoppedError):
+                        logger.warning("the game %s has no score: %s", game.id, error)
+                        return None
+                    reason = error
+                    continue
                 except (GameError, ModelCallError) as error:
                     logger.warning("the game %s has no score: %s", game.id, error)
                     return None

@@ -130,12 +130,12 @@ def alfworld(
     if settings.needs_training:
         file, games = _replay_file(train, folder, train_games, cache)
         records = read_records(file) if train is not None or file.exists() else {}
-        done = {key for key, record in records.items() if record.error is None}
-        missing = [game for game in games if (game.task_type, game.id) not in done]
+        # What the expert failed in stays so: another try would be another run with other memories.
+        missing = [game for game in games if (game.task_type, game.id) not in records]
         if missing and not dry_run:
             # What is wrong with a row is said before the expert plays for minutes.
             AlfworldRun(played, None, players, settings)
-            records = _replayed(games, file, settings.workers, screen)
+            records = _replayed(missing, file, settings.workers, screen)
         if records or not dry_run:
             training = make_training(records, span_tokens, played.games)
     benchmark = AlfworldRun(played, training, players, settings)

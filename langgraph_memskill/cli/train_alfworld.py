@@ -2,6 +2,7 @@
 
 import hashlib
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from importlib.metadata import version
@@ -66,6 +67,11 @@ class NewAlfworldRun:
             training_games(games, known)
         if self.num_games is not None:
             games = sorted(some_of_each_type(games, self.num_games), key=lambda game: game.id)
+        if max(Counter(game.task_type for game in games).values(), default=0) < 2:
+            raise ConfigError(
+                f"of the {counted(len(games), 'game')} to train on no two are of one task type: "
+                "one is remembered when the other is played (more with --train-games)"
+            )
         packs = _PACKS if self.packs is None else self.packs
         return RunManifest(
             run_id=uuid.uuid4().hex,
@@ -91,7 +97,12 @@ class NewAlfworldRun:
             write_records(file, chosen)
         else:
             self._play(games, file, manifest.config.concurrency, screen)
-        training_games(games, read_records(file))
+        usable = training_games(games, read_records(file))
+        if left_out := len(games) - len(usable):
+            screen.note(
+                f"{counted(left_out, 'game')} of {len(games)} cannot be trained on: the expert "
+                "could not play them, or their task type has no other one"
+            )
         return replace(manifest, data_sha256=_content_hash(file, games))
 
     def _config(self) -> TrainConfig:
@@ -146,7 +157,7 @@ def game_episodes(folder: Path, manifest: RunManifest) -> Games:
             "run was started with: restore them"
         )
     known = training_games(games, read_records(file))
-    return Games(known, manifest.config.games, EnginePool())
+    return Games(known, manifest.config.games, EnginePool(spare=manifest.config.concurrency))
 
 
 def _games(manifest: RunManifest) -> list[GameFile]:
