@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from langgraph_memskill.benchmarks.run_log import BuildLog, ItemLog, RunLog
 from langgraph_memskill.benchmarks.running.builds import BuildCache
@@ -101,7 +102,7 @@ def _case(
         return None
     metric, score = scored
     return HardCase(
-        id=f"{log.data.task}:{item.id}",
+        id=f"{log.data.task}:{Path(log.data.file).stem}:{item.id}",
         question=item.text,
         expected=item.gold[0] if item.gold else None,
         prediction=item.answer or "",

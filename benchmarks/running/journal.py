@@ -3,8 +3,8 @@
 import asyncio
 import json
 import logging
-import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -45,7 +45,7 @@ class Journal:
         """Of the earlier parts."""
         self._file: IO[str] | None = None
         self._lock: FileLock | None = None
-        self._writes = threading.Lock()
+        self._thread: ThreadPoolExecutor | None = None
         for line in self._lines():
             self._take(line)
 
@@ -82,12 +82,18 @@ class Journal:
                 }
             )
         self.items[row, item.id] = item
-        await asyncio.to_thread(self._write, {"row": row, "item": item.model_dump(mode="json")})
+        await self._written({"row": row, "item": item.model_dump(mode="json")})
 
     async def add_seconds(self, seconds: float) -> None:
         """Note how long this part of the run has taken since the last note."""
         self.seconds += seconds
-        await asyncio.to_thread(self._write, {"seconds": seconds})
+        await self._written({"seconds": seconds})
+
+    async def _written(self, document: dict[str, Any]) -> None:
+        """Write in the journal's own thread; a caller that is cancelled does not take it back."""
+        if self._thread is not None:
+            writing = self._thread.submit(self._write, document)
+            await asyncio.shield(asyncio.wrap_future(writing))
 
     def _open(self) -> None:
         folder = self._path.parent
@@ -106,6 +112,7 @@ class Journal:
             with self._readable_errors():
                 self._cut_half_line()
                 self._file = self._path.open("a", encoding="utf-8")
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
             if self._file.tell() == 0:
                 self._write({"run": self._run_id})
         except BaseException:
@@ -113,6 +120,9 @@ class Journal:
             raise
 
     def _close(self) -> None:
+        if self._thread is not None:
+            self._thread.shutdown()  # after what it still has to write
+            self._thread = None
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -129,7 +139,7 @@ class Journal:
 
     def _write(self, document: dict[str, Any]) -> None:
         line = json.dumps(document, ensure_ascii=True) + "\n"
-        with self._writes, self._readable_errors():
+        with self._readable_errors():
             if self._file is not None:
                 self._file.write(line)
                 self._file.flush()

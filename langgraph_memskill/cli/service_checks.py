@@ -4,6 +4,7 @@ They change nothing.
 """
 
 import os
+import shutil
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
@@ -39,6 +40,8 @@ def check_device() -> Check:
         threads = f"CPU, {counted(torch.get_num_threads(), 'thread')}"
         if torch.version.cuda is None and torch.version.hip is None:
             return ok("device", f"{threads}; torch {torch.__version__} is built without CUDA")
+        if shutil.which("nvidia-smi") is None:
+            return ok("device", f"{threads}; torch {torch.__version__} finds no GPU")
         advice = "look at nvidia-smi, the driver's version and CUDA_VISIBLE_DEVICES"
         return warn("device", f"{threads}; torch {torch.__version__} finds no CUDA device", advice)
     cards = [torch.cuda.get_device_properties(n) for n in range(torch.cuda.device_count())]

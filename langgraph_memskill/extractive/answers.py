@@ -225,11 +225,11 @@ def _phrase(asked: _Asked, sentence: _Sentence) -> str:
         return year[0] if year else date
     if kind is _Kind.YES_NO:
         return "no" if _NEGATION.search(sentence.text) else "yes"
-    if offered := offered_answer(asked.question, plain):
-        return offered
-    known = set(words_of(asked.question))
     if kind is _Kind.COUNT and (number := _NUMBER.search(plain)):
         return number[0]
+    if kind is not _Kind.COUNT and (offered := offered_answer(asked.question, plain)):
+        return offered
+    known = set(words_of(asked.question))
     if kind is _Kind.WHERE:
         places = [match[1] for match in _PLACE.finditer(plain)]
         places = [place for place in places if not known & set(words_of(place)) - {"the", "a"}]

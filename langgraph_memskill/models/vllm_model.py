@@ -25,6 +25,8 @@ from langgraph_memskill.models.guided_model import GuidedChatModel
 from langgraph_memskill.models.vllm_engine import VllmEngine, shared_engine
 from langgraph_memskill.sentence_models import model_name
 
+_UNSAFE_FORMATS = {"auto", "pt", "npcache"}
+
 
 class VllmChatModel(GuidedChatModel):
     """A chat model that vLLM runs in this process, without a server.
@@ -141,6 +143,8 @@ class VllmChatModel(GuidedChatModel):
                 return self._result(future.result())
             finally:
                 future.cancel()  # of an interrupted call; a call at its end has nothing to cancel
+        except MemSkillError:
+            raise
         except Exception as error:
             raise self._failure(error) from error
 
@@ -154,6 +158,8 @@ class VllmChatModel(GuidedChatModel):
         engine, prompt, options = await asyncio.to_thread(self._prepared, messages, stop, kwargs)
         try:
             return self._result(await asyncio.wrap_future(engine.request(prompt, options)))
+        except MemSkillError:
+            raise
         except Exception as error:
             raise self._failure(error) from error
 
@@ -208,6 +214,10 @@ class VllmChatModel(GuidedChatModel):
             return self._running
 
     def _engine_arguments(self) -> dict[str, Any]:
+        if (given := self.engine.get("load_format")) in _UNSAFE_FORMATS:
+            raise ConfigError(
+                f"load_format={given!r} may read pickled weights: leave it out for safetensors"
+            )
         return {
             "load_format": "safetensors",
             **self.engine,
@@ -235,9 +245,7 @@ class VllmChatModel(GuidedChatModel):
         )
         return ChatResult(generations=[ChatGeneration(message=message)])
 
-    def _failure(self, error: Exception) -> MemSkillError:
-        if isinstance(error, MemSkillError):
-            return error
+    def _failure(self, error: Exception) -> ModelCallError:
         return ModelCallError(
             f"vLLM could not answer with {self.model_name!r} ({type(error).__name__}): {error}"
         )

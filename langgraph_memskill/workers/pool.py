@@ -125,7 +125,7 @@ class WorkerPool:
         return Lease(self, order)
 
     async def place(self) -> _Worker:
-        """The worker with the fewest leases, when one is ready.
+        """The worker with the fewest leases, which has one more now, when one is ready.
 
         Raises:
             ClusterError: If none gets ready, or they have another version of this package.
@@ -136,7 +136,14 @@ class WorkerPool:
             ready = [worker for worker in self.workers if worker.info is not None]
             if ready:
                 worker = min(ready, key=lambda worker: worker.leases)
-                if await self._lives(worker):
+                worker.leases += 1  # counted before others choose, too
+                lives = False
+                try:
+                    lives = await self._lives(worker)
+                finally:
+                    if not lives:
+                        worker.leases -= 1
+                if lives:
                     return worker
                 continue
             if monotonic() > deadline:
@@ -224,6 +231,8 @@ class WorkerPool:
             try:
                 info: WorkerInfo = await reference
             except ray.exceptions.RayError as error:
+                if worker not in self.workers:
+                    continue  # another call that waited for it has counted it
                 self._failed_starts += 1
                 if self._failed_starts < MAX_LOSSES:
                     self.lose(worker, error)
@@ -324,7 +333,6 @@ class Lease:
         async with self._choosing:
             if self._worker is None:
                 self._worker = await self._pool.place()
-                self._worker.leases += 1
             return self._worker
 
     def _move(self) -> None:

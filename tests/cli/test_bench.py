@@ -138,7 +138,7 @@ def test_bad_answers_become_hard_cases_of_a_memory_folder(
         result = bench(run, file, *options, "--max-failures", "1")
         assert result.exit_code == 0, result.output
         assert "4 hard cases of the row similarity in" in result.output
-        cases = {f"locomo:Ann/q{number}": 1 for number in range(4)}
+        cases = {f"locomo:{file.stem}:Ann/q{number}": 1 for number in range(4)}
         assert pooled(folder) == cases
         # The same run once more is no further failure.
         bench(run, file, *options, "--max-failures", "1")

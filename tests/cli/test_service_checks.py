@@ -44,6 +44,10 @@ def test_a_machine_without_cuda_says_so(monkeypatch: pytest.MonkeyPatch) -> None
     assert check.status is Status.OK
     assert "is built without CUDA" in check.found
     monkeypatch.setattr(torch.version, "cuda", "12.8")
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    check = check_device()
+    assert check.status is Status.OK, "PyPI's torch has CUDA built in, also without a card"
+    monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/nvidia-smi")
     check = check_device()
     assert check.status is Status.WARN
     assert "nvidia-smi" in check.advice

@@ -30,7 +30,10 @@ def played(tmp_path, **parts):
 def test_what_was_answered_badly_is_a_case_with_its_diagnosis(tmp_path):
     log, cache = played(tmp_path)
     found = run_cases(log, "similarity", cache)
-    assert [case.id for case in found.failed] == ["locomo:Ann/q1", "locomo:Eve/q1"]
+    assert [case.id for case in found.failed] == [
+        "locomo:conversations:Ann/q1",
+        "locomo:conversations:Eve/q1",
+    ]
     assert len(found.answered) == 6
     case = found.failed[0]
     assert (case.question, case.expected, case.prediction) == (
