@@ -226,6 +226,8 @@ class ModelLog(LogModel):
     """As the user wrote it, without credentials."""
     sha256: str | None = None
     """Of the model's file, for one that runs in this process."""
+    dtype: str | None = None
+    """Number format that an encoder was told to compute in; None is the device's usual one."""
 
 
 class EnvironmentLog(LogModel):

@@ -21,9 +21,11 @@ from langgraph_memskill.errors import ConfigError, ModelCallError
 from langgraph_memskill.joined_calls import JoinedCalls
 from langgraph_memskill.packed_encoding import PackedModel
 from langgraph_memskill.sentence_models import (
+    AUTO,
     DTYPES,
     bundled_folder,
     encode_fitting,
+    fast_dtype,
     find_model,
     load_model,
     model_name,
@@ -42,8 +44,6 @@ _CUDA_BATCH_SIZE = 512
 """To begin with; it is halved until it fits."""
 _CACHE_SIZE = 50_000
 _CHARACTERS_PER_TOKEN = 32
-_LEAST_TOKENS = 256
-"""Tokens a call from which the last digits do not depend on how many there are, nor on threads."""
 
 
 @runtime_checkable
@@ -222,7 +222,7 @@ class SentenceEncoder(_CachedEncoder):
             allow_download: Whether a hub name that is not in the local cache may be downloaded.
             device: "cpu", "cuda", "cuda:1" ...; None takes CUDA where there is one.
             dtype: "float32", "bfloat16" or "float16"; None takes bfloat16 on CUDA and float32
-                elsewhere.
+                elsewhere; "auto" takes bfloat16 also on a CPU that is built for it.
             batch_size: Texts a model call to begin with, >= 1; None takes 512 on CUDA and 64
                 elsewhere.
             cache_size: Texts whose vectors are kept, >= 0.
@@ -234,8 +234,9 @@ class SentenceEncoder(_CachedEncoder):
                 may not be downloaded.
             ConfigError: If a size is out of range, or the number format is none of these.
         """
-        if dtype is not None and dtype not in DTYPES:
-            raise ConfigError(f"dtype={dtype!r} is unknown: take one of {', '.join(DTYPES)}")
+        if dtype is not None and dtype not in (AUTO, *DTYPES):
+            known = ", ".join((AUTO, *DTYPES))
+            raise ConfigError(f"dtype={dtype!r} is unknown: take one of {known}")
         folder = find_model(model, allow_download=allow_download)
         super().__init__(
             name or model_name(model, folder),
@@ -243,7 +244,7 @@ class SentenceEncoder(_CachedEncoder):
             cache_size=cache_size,
         )
         self._chooses_size = batch_size is None
-        self._dtype = dtype
+        self._dtype = fast_dtype(device) if dtype == AUTO else dtype
         self._source = str(model) if folder is None else str(folder)
         self._local_only = folder is not None
         self._device = device
@@ -258,6 +259,11 @@ class SentenceEncoder(_CachedEncoder):
         """Texts a model call; less than it was at first, if that did not fit the device."""
         return self._batch_size
 
+    @property
+    def dtype(self) -> str | None:
+        """The number format that was asked for; None for what is usual on the device."""
+        return self._dtype
+
     def _readable(self, text: str) -> str:
         tokens = self._loaded().max_seq_length
         if tokens is not None and len(text) > tokens * _CHARACTERS_PER_TOKEN:
@@ -271,8 +277,9 @@ class SentenceEncoder(_CachedEncoder):
         model = self._loaded()
         try:
             if self._packed is not None:
-                least = _LEAST_TOKENS if self._by_length else 0
-                return self._packed.encode(texts, batch_size=self._batch_size, least_tokens=least)
+                return self._packed.encode(
+                    texts, batch_size=self._batch_size, is_filled=self._by_length
+                )
             rows, self._batch_size = encode_fitting(
                 model, texts, self._batch_size, by_length=self._by_length
             )
@@ -367,6 +374,7 @@ def load_encoder(
     allow_download: bool = False,
     batch_size: int | None = None,
     by_length: bool = False,
+    dtype: str | None = None,
 ) -> TextEncoder:
     """Make an encoder from what a user passes as `encoder=`.
 
@@ -380,6 +388,7 @@ def load_encoder(
             digits may differ.
         by_length: Whether a vector of a sentence-transformers model must depend on its text alone,
             as with a batch size of 1, but faster.
+        dtype: Number format of a sentence-transformers model, as `SentenceEncoder` takes it.
 
     Returns:
         The encoder. Models are loaded when first used.
@@ -389,11 +398,13 @@ def load_encoder(
         ModelCallError: If no such model is on this machine.
         ConfigError: If `spec` is of another kind.
     """
-    if spec is None:
-        return SentenceEncoder(bundled_folder(), batch_size=batch_size, by_length=by_length)
-    if isinstance(spec, str | Path):
+    if spec is None or isinstance(spec, str | Path):
         return SentenceEncoder(
-            spec, allow_download=allow_download, batch_size=batch_size, by_length=by_length
+            bundled_folder() if spec is None else spec,
+            allow_download=allow_download,
+            batch_size=batch_size,
+            by_length=by_length,
+            dtype=dtype,
         )
     # Asking a SentenceEncoder whether it has a `dim` would load its model.
     if isinstance(spec, _CachedEncoder | TextEncoder):

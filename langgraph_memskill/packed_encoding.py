@@ -22,8 +22,11 @@ logger = logging.getLogger(__name__)
 _ATTENTION = "memskill_packed"
 _MOST_TOKENS = 2048
 """Tokens a model call, more only for one text that is longer; with more the caches overflow."""
-_ALIKE = 1e-4
-"""How far the numbers of a packed and of a padded call may be apart."""
+_LEAST_TOKENS = {"float32": 256, "bfloat16": 512}
+"""Tokens a call, by number format, from which the last digits do not depend on how many there are,
+nor on threads (seen with MKL and oneDNN): products of fewer rows are split otherwise."""
+_ALIKE = {"float32": 1e-4, "bfloat16": 1e-2}
+"""How far the numbers of a packed and of a padded call may be apart, by number format."""
 _TRIED = ("Ann moved to Bergen in May.", "  The soup is COLD again, \n and nobody knows why. ", "")
 
 # Shapes: T tokens of a pack, D model width, n texts of one length L.
@@ -62,7 +65,8 @@ class PackedModel:
             _register_attention()
             packed = cls(model)
             usual = model.encode(list(_TRIED), show_progress_bar=False)
-            if np.allclose(packed.encode(_TRIED, batch_size=len(_TRIED)), usual, atol=_ALIKE):
+            found = packed.encode(_TRIED, batch_size=len(_TRIED))
+            if np.allclose(found, usual, atol=_ALIKE[_format_of(model)]):
                 return packed
             logger.debug("texts that are packed for %s give other vectors", model)
         except Exception:
@@ -70,15 +74,16 @@ class PackedModel:
         return None
 
     def encode(
-        self, texts: Sequence[str], *, batch_size: int, least_tokens: int = 0
+        self, texts: Sequence[str], *, batch_size: int, is_filled: bool = False
     ) -> NDArray[np.float32]:
         """Embed texts.
 
         Args:
             texts: At least one.
             batch_size: Texts a model call at most, >= 1.
-            least_tokens: Tokens that shorter calls are filled up to. Matrix products of few rows
-                are rounded differently, by their number of rows and the number of threads.
+            is_filled: Whether short calls are filled up with tokens that nobody looks at. Matrix
+                products of few rows are rounded differently, by their number of rows and the number
+                of threads.
 
         Returns:
             float32 [len(texts), D].
@@ -86,6 +91,7 @@ class PackedModel:
         import torch
 
         tokens = self._tokens(texts)
+        least = _LEAST_TOKENS[_format_of(self._model)] if is_filled else 0
         order = sorted(range(len(texts)), key=lambda place: len(tokens[place]))
         rows = []
         before = self._bert.config._attn_implementation
@@ -93,7 +99,7 @@ class PackedModel:
         try:
             with torch.inference_mode():
                 for places in _packs(order, tokens, batch_size):
-                    rows.append(self._call([tokens[place] for place in places], least_tokens))
+                    rows.append(self._call([tokens[place] for place in places], least))
         finally:
             self._bert.set_attn_implementation(before)
         found: NDArray[np.float32] = np.concatenate(rows)[np.argsort(order)]
@@ -131,7 +137,7 @@ class PackedModel:
         import torch
 
         features: dict[str, Any] = {
-            "token_embeddings": hidden_nLD,
+            "token_embeddings": hidden_nLD.float(),
             "attention_mask": torch.ones(hidden_nLD.shape[:2], dtype=torch.long),
         }
         for module in list(self._model)[1:]:
@@ -142,7 +148,6 @@ class PackedModel:
 
 def _is_bert_on_cpu(model: Any) -> bool:
     try:
-        import torch
         from sentence_transformers import SentenceTransformer
     except ImportError:
         return False
@@ -152,11 +157,15 @@ def _is_bert_on_cpu(model: Any) -> bool:
     return (
         bert is not None
         and getattr(bert.config, "model_type", None) == "bert"
-        and bert.dtype == torch.float32
+        and _format_of(model) in _ALIKE
         and model.max_seq_length is not None
         and not model.default_prompt_name
         and not getattr(model[0], "do_lower_case", False)
     )
+
+
+def _format_of(model: Any) -> str:
+    return str(model[0].auto_model.dtype).removeprefix("torch.")
 
 
 def _packs(

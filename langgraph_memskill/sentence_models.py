@@ -26,6 +26,9 @@ BUNDLED_NAME = "all-MiniLM-L6-v2"
 DTYPES = ("float32", "bfloat16", "float16")
 """Number formats that a model can be asked to compute in."""
 
+AUTO = "auto"
+"""The number format that is fast on the machine."""
+
 _LEAST_TOKENS = 32
 """Tokens that a model call without padding is filled up to: below half of that (seen with MKL) the
 last digits of a text's vector depend on how many they are."""
@@ -132,6 +135,25 @@ def load_model(
         f"the text encoder {source!r} could not be loaded on {device!r}: {problem}. "
         "It must be a sentence-transformers model with safetensors weights"
     ) from problem
+
+
+def fast_dtype(device: str | None = None) -> str:
+    """The number format that a machine computes fastest in without losing what counts.
+
+    Args:
+        device: "cpu", "cuda:1" ...; None takes CUDA where there is one.
+
+    Returns:
+        "bfloat16" on CUDA, and on a CPU with units for its matrix products (Intel's AMX), where it
+        is twice as fast; "float32" elsewhere.
+    """
+    import torch
+
+    if (device or ("cuda" if torch.cuda.is_available() else "cpu")).startswith("cuda"):
+        return "bfloat16"
+    # Older versions of torch do not say.
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return "bfloat16" if capabilities.get("amx_bf16") else "float32"
 
 
 def load_options(device: str, dtype: str | None = None) -> list[dict[str, Any]]:

@@ -246,6 +246,16 @@ def test_bfloat16_turns_a_vector_by_less_than_a_degree(minilm):
     assert half.name == minilm.name
 
 
+def test_the_fast_number_format_is_the_machines(monkeypatch):
+    folder = sentence_models.bundled_folder()
+    for has_units, expected in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr("torch.cpu.get_capabilities", lambda has=has_units: {"amx_bf16": has})
+        assert sentence_models.fast_dtype("cpu") == expected
+        assert SentenceEncoder(folder, device="cpu", dtype="auto").dtype == expected
+    assert sentence_models.fast_dtype("cuda:1") == "bfloat16"
+    assert SentenceEncoder(folder).dtype is None
+
+
 def test_an_unknown_number_format_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="dtype='int8'.*bfloat16"):
         SentenceEncoder(tmp_path, dtype="int8")

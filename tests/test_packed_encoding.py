@@ -45,13 +45,34 @@ def test_packed_texts_have_the_vectors_of_padded_ones(model, packed):
     assert (again == usual).all()
 
 
+@pytest.fixture(scope="module")
+def half():
+    """As the encoder is on a machine that is built for bfloat16; slow on others, but it runs."""
+    model = load_model(str(bundled_folder()), "cpu", local_only=True, dtype="bfloat16")
+    found = PackedModel.of(model)
+    assert found is not None
+    return found
+
+
+def test_packed_texts_in_bfloat16_are_near_those_in_float32(packed, half):
+    texts = [text for text in _TEXTS if text.strip()]
+    rows = half.encode(texts, batch_size=64)
+    assert rows.dtype == np.float32
+    exact = packed.encode(texts, batch_size=64)
+    assert not np.array_equal(rows, exact)
+    lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(exact, axis=1)
+    assert ((rows * exact).sum(axis=1) / lengths).min() > np.cos(np.radians(1.5))
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_filled_up_a_vector_depends_on_its_text_alone(packed, seed):
-    together = packed.encode(_TEXTS, batch_size=64, least_tokens=256)
+@pytest.mark.parametrize("name", ["packed", "half"])
+def test_filled_up_a_vector_depends_on_its_text_alone(name, seed, request):
+    packed = request.getfixturevalue(name)
+    together = packed.encode(_TEXTS, batch_size=64, is_filled=True)
     drawn = random.Random(seed)
     places = drawn.sample(range(len(_TEXTS)), 9)
     chosen = [_TEXTS[place] for place in places]
-    apart = packed.encode(chosen, batch_size=drawn.randint(1, 4), least_tokens=256)
+    apart = packed.encode(chosen, batch_size=drawn.randint(1, 4), is_filled=True)
     assert (apart == together[places]).all()
 
 

@@ -26,12 +26,12 @@ from langgraph_memskill.controller.selectors import ControllerSelector
 from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.errors import TrainingError
 from langgraph_memskill.graphs.construction import ConstructionParts, build_construction_graph
-from langgraph_memskill.memory_folder import store_index
 from langgraph_memskill.process_reward import process_reward
 from langgraph_memskill.records import RememberResult, Usage
 from langgraph_memskill.settings import METHOD
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.stores.feedback import Feedback
+from langgraph_memskill.stores.in_process import in_process_store
 from langgraph_memskill.stores.pending import PendingSpans
 from langgraph_memskill.traces.recording import TraceRecorder
 from langgraph_memskill.traces.rows import StepTrace
@@ -189,7 +189,7 @@ class EpisodePlayer:
         async with self._slots:
             started = time.perf_counter()
             counter = UsageCounter()
-            store = InMemoryStore(index=store_index(self._encoder))
+            store = in_process_store(self._encoder)
             result = await self._construct(plan, policy, bank, offer, store, counter)
             queries = await self._kind.ask(plan, self._memories(store, counter))
             return self._played(

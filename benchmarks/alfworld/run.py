@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.store.memory import InMemoryStore
 
 from langgraph_memskill.alfworld.agents import (
     Agent,
@@ -27,7 +26,7 @@ from langgraph_memskill.benchmarks.running.construction import Executor
 from langgraph_memskill.benchmarks.running.environment import environment
 from langgraph_memskill.benchmarks.running.filling import fill
 from langgraph_memskill.benchmarks.running.frame import FolderRun, RunHead, Work, settings_log
-from langgraph_memskill.benchmarks.running.models import NamedModel
+from langgraph_memskill.benchmarks.running.models import NamedModel, encoder_log
 from langgraph_memskill.benchmarks.running.rows import construction_settings, skill_system
 from langgraph_memskill.benchmarks.running.summary import ModelNames
 from langgraph_memskill.benchmarks.running.systems import (
@@ -39,9 +38,9 @@ from langgraph_memskill.benchmarks.running.systems import (
 from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.errors import ModelCallError
 from langgraph_memskill.graphs.alfworld import Recall, build_acting_graph
-from langgraph_memskill.memory_folder import store_index
 from langgraph_memskill.records import Memory
 from langgraph_memskill.skills.bank import SkillBank
+from langgraph_memskill.stores.in_process import in_process_store
 
 _NOT_IN_RESULTS = frozenset({"workers", "max_failures", "rows"})
 """Settings that no result depends on; the rows are in the log themselves."""
@@ -180,7 +179,7 @@ class AlfworldRun(FolderRun):
     async def _graph(self, memories: Sequence[Memory]) -> CompiledStateGraph[Any, Any, Any, Any]:
         recall = None
         if memories:
-            store = InMemoryStore(index=store_index(self._players.encoder))
+            store = in_process_store(self._players.encoder)
             await fill(store, memories)
             recall = Recall(
                 store=store,
@@ -232,7 +231,7 @@ class AlfworldRun(FolderRun):
             models.append(executor.log("executor"))
         if self.settings.agent == "llm":
             models.append(executor.log("reader"))
-        return (*models, ModelLog(role="encoder", name=self._players.encoder.name))
+        return (*models, encoder_log(self._players.encoder))
 
     def _settings_log(self) -> dict[str, Any]:
         training = self.training

@@ -9,7 +9,6 @@ from random import Random
 from typing import NamedTuple
 
 import numpy as np
-from langgraph.store.memory import InMemoryStore
 from numpy.typing import NDArray
 
 from langgraph_memskill.benchmarks.locomo import cut_spans, scorable
@@ -20,7 +19,6 @@ from langgraph_memskill.controller.state import fuse_state
 from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.extractive.model import ExtractiveChatModel
 from langgraph_memskill.graphs.construction import ConstructionParts, build_construction_graph
-from langgraph_memskill.memory_folder import store_index
 from langgraph_memskill.prompts import AnswerStyle, answer_messages
 from langgraph_memskill.records import Memory, Selection, Span
 from langgraph_memskill.search.hybrid import HybridSearch
@@ -29,6 +27,7 @@ from langgraph_memskill.settings import METHOD
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.spans import SpanMode
 from langgraph_memskill.state import dump_all
+from langgraph_memskill.stores.in_process import in_process_store
 
 NUM_SKILLS = 3
 """K, as METHOD trains."""
@@ -185,7 +184,7 @@ def play(
     num_skills: int = NUM_SKILLS,
 ) -> Played:
     """Remember a conversation with `num_skills` a span, and recall `k` memories a question."""
-    store = InMemoryStore(index=store_index(setting.encoder))
+    store = in_process_store(setting.encoder)
     recording = RecordingSelector(selector)
     parts = ConstructionParts(
         model=setting.model,

@@ -14,25 +14,25 @@ from langgraph.store.memory import InMemoryStore
 from langgraph_memskill.benchmarks.running.builds import Build
 from langgraph_memskill.benchmarks.running.filling import fill
 from langgraph_memskill.benchmarks.running.material import Material, digest
+from langgraph_memskill.benchmarks.running.models import number_format
+from langgraph_memskill.benchmarks.running.saving import SavePace
 from langgraph_memskill.benchmarks.running.systems import NAMESPACE, OnSave, OnSpans, System
 from langgraph_memskill.construction_runs import ConstructionRuns
 from langgraph_memskill.controller.selectors import Selector
 from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.graphs.construction import ConstructionParts, build_construction_graph
-from langgraph_memskill.memory_folder import store_index
 from langgraph_memskill.prompts import extraction_messages
 from langgraph_memskill.records import Memory, RememberResult, Span
 from langgraph_memskill.settings import Settings
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.state import StepEvent
 from langgraph_memskill.stores.applying import MemoryWriter
+from langgraph_memskill.stores.in_process import in_process_store
 from langgraph_memskill.stores.items import aread_items, memory_of
 from langgraph_memskill.stores.pending import PendingSpans
 
 _PIECE = 8
 """Spans of one run of the graph; between two of them memories can be kept."""
-SAVE_EVERY_S = 2.0
-"""Seconds between two looks at whether to keep what there is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +93,7 @@ class MemSkillSystem(System):
                 executor.model_name,
                 executor.model_spec,
                 executor.encoder.name,
+                number_format(executor.encoder),
                 _prompts(),
                 repr(executor.settings),
             ]
@@ -102,22 +103,21 @@ class MemSkillSystem(System):
         self, material: Material, start: Build, on_spans: OnSpans, on_save: OnSave
     ) -> Build:
         """Read the spans in order, from where `start` stopped."""
-        store = InMemoryStore(index=store_index(self._executor.encoder))
+        store = in_process_store(self._executor.encoder)
         await fill(store, start.memories)
         runs = await asyncio.to_thread(self._runs, store)  # which opens a change log
         on_spans(start.done)
-        build, saved_at, begun = start, time.monotonic(), time.perf_counter()
+        build, pace, begun = start, SavePace(), time.perf_counter()
         for piece in _pieces(material.spans[start.done :], self._executor.settings.span_workers):
             result = await runs.arun(
                 piece, NAMESPACE, episode_id=build.key, on_step=_reporter(on_spans)
             )
             build = _grown(build, piece, result)
-            is_due = time.monotonic() - saved_at >= SAVE_EVERY_S
-            if build.is_complete or is_due:
-                seconds = start.seconds + time.perf_counter() - begun
-                build = replace(build, memories=await _memories(store), seconds=seconds)
-                await on_save(build)
-                saved_at = time.monotonic()
+            if build.is_complete or pace.is_due:
+                with pace.saving():
+                    seconds = start.seconds + time.perf_counter() - begun
+                    build = replace(build, memories=await _memories(store), seconds=seconds)
+                    await on_save(build)
         return build
 
     def _runs(self, store: InMemoryStore) -> ConstructionRuns:

@@ -21,15 +21,19 @@ from langgraph.store.base import SearchItem
 from langgraph.store.memory import InMemoryStore
 
 from langgraph_memskill.benchmarks.running.builds import Build
-from langgraph_memskill.benchmarks.running.construction import SAVE_EVERY_S, Executor
+from langgraph_memskill.benchmarks.running.construction import Executor
 from langgraph_memskill.benchmarks.running.material import Material, digest
+from langgraph_memskill.benchmarks.running.models import number_format
+from langgraph_memskill.benchmarks.running.saving import SavePace
 from langgraph_memskill.benchmarks.running.systems import NAMESPACE, OnSave, OnSpans, System
 from langgraph_memskill.errors import ConfigError, missing_dependency
-from langgraph_memskill.memory_folder import store_index
 from langgraph_memskill.records import ActionType, Memory, Source, Span, Usage
+from langgraph_memskill.stores.in_process import in_process_store
 from langgraph_memskill.stores.items import aread_items
 from langgraph_memskill.writing.usage import usage_of
 
+_FIELDS = ("content.content",)
+"""Where LangMem puts its text."""
 _KIND = "Memory"
 """LangMem's name for a memory that is plain text."""
 _IDS = uuid.UUID("7b1f3f0a-6f0b-4c55-9a38-54c1f6a6f1de")
@@ -64,7 +68,8 @@ class LangMemSystem(System):
     def key(self, material: Material) -> str:
         """Of data, model, encoder and LangMem's version."""
         executor = self._executor
-        names = [executor.model_name, executor.model_spec, executor.encoder.name]
+        encoder = executor.encoder
+        names = [executor.model_name, executor.model_spec, encoder.name, number_format(encoder)]
         top_k = executor.settings.top_k
         return digest([self.name, self.settings, material.content_key, names, top_k])
 
@@ -76,11 +81,11 @@ class LangMemSystem(System):
         A span with a call that fails is shown again, as often as the settings say, and then counted
         as failed; LangMem writes after its last call, so nothing of it was written.
         """
-        notes = _Notes(InMemoryStore(index=_index(self._executor)), start.memories, start.key)
+        notes = _Notes(in_process_store(self._executor.encoder, _FIELDS), start.memories, start.key)
         await notes.fill()
         manager = self._manager(notes.store)
         on_spans(start.done)
-        build, saved_at, begun = start, time.monotonic(), time.perf_counter()
+        build, pace, begun = start, SavePace(), time.perf_counter()
         for span in material.spans[start.done :]:
             calls = _Calls()
             failed = await _show(manager, span, calls)
@@ -92,11 +97,11 @@ class LangMemSystem(System):
                 failed=build.failed | failed,
                 usage=build.usage + calls.usage,
             )
-            if build.is_complete or time.monotonic() - saved_at >= SAVE_EVERY_S:
-                seconds = start.seconds + time.perf_counter() - begun
-                build = replace(build, memories=notes.memories, seconds=seconds)
-                await on_save(build)
-                saved_at = time.monotonic()
+            if build.is_complete or pace.is_due:
+                with pace.saving():
+                    seconds = start.seconds + time.perf_counter() - begun
+                    build = replace(build, memories=notes.memories, seconds=seconds)
+                    await on_save(build)
             on_spans(1)
         return build
 
@@ -229,11 +234,6 @@ class _Calls(BaseCallbackHandler):
         with self._lock:
             tokens = usage_of(self._prompts.pop(run_id, []), message)
             self.usage += replace(tokens, calls=0)
-
-
-def _index(executor: Executor) -> Any:
-    # LangMem puts its text under content.content.
-    return {**store_index(executor.encoder), "fields": ["content.content"]}
 
 
 def _calls_tools(model: BaseChatModel) -> bool:

@@ -9,6 +9,7 @@ from langchain_core.language_models import BaseChatModel
 
 from langgraph_memskill.benchmarks.run_log import ModelLog
 from langgraph_memskill.benchmarks.running.environment import without_credentials
+from langgraph_memskill.embedding import TextEncoder, load_encoder
 from langgraph_memskill.errors import ModelCallError
 from langgraph_memskill.models import model_name
 from langgraph_memskill.models.local_model import LocalChatModel
@@ -59,3 +60,27 @@ class NamedModel:
     def log(self, role: Literal["executor", "reader", "judge"]) -> ModelLog:
         """What the log says of it in a role."""
         return ModelLog(role=role, name=self.name, spec=self.public_spec, sha256=self.sha256)
+
+
+def run_encoder(spec: str | None, dtype: str) -> TextEncoder:
+    """The encoder of a run: the same run gives the same vectors, whatever runs beside what.
+
+    Args:
+        spec: A folder or name; None is the bundled MiniLM.
+        dtype: Number format, as `SentenceEncoder` takes it.
+
+    Raises:
+        MemSkillError: One of its children, if there is no such encoder on this machine.
+    """
+    return load_encoder(spec, by_length=True, dtype=dtype)
+
+
+def number_format(encoder: TextEncoder) -> str | None:
+    """The number format that an encoder was told to compute in, which its last digits depend on."""
+    found: str | None = getattr(encoder, "dtype", None)
+    return found
+
+
+def encoder_log(encoder: TextEncoder) -> ModelLog:
+    """What the log says of an encoder."""
+    return ModelLog(role="encoder", name=encoder.name, dtype=number_format(encoder))

@@ -11,7 +11,7 @@ from langgraph_memskill.benchmarks.running.environment import environment
 from langgraph_memskill.benchmarks.running.frame import FolderRun, RunHead, Work, settings_log
 from langgraph_memskill.benchmarks.running.journal import Journal
 from langgraph_memskill.benchmarks.running.material import RunData
-from langgraph_memskill.benchmarks.running.models import NamedModel
+from langgraph_memskill.benchmarks.running.models import NamedModel, encoder_log
 from langgraph_memskill.benchmarks.running.prices import PriceTable
 from langgraph_memskill.benchmarks.running.remote import RemoteWorkshop, Spread
 from langgraph_memskill.benchmarks.running.rows import (
@@ -64,8 +64,12 @@ class Models:
     def log(self) -> tuple[ModelLog, ...]:
         """What the log says of them."""
         judge = () if self.judge is None else (self.judge.log("judge"),)
-        encoder = ModelLog(role="encoder", name=self.encoder.name)
-        return (self.executor.log("executor"), self.reader.log("reader"), *judge, encoder)
+        return (
+            self.executor.log("executor"),
+            self.reader.log("reader"),
+            *judge,
+            encoder_log(self.encoder),
+        )
 
 
 class BenchmarkRun(FolderRun):

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
-from langgraph.store.memory import InMemoryStore
 from numpy.typing import NDArray
 
 from langgraph_memskill.benchmarks.run_log import RecalledLog
@@ -14,11 +13,11 @@ from langgraph_memskill.benchmarks.running.construction import Executor
 from langgraph_memskill.benchmarks.running.filling import fill
 from langgraph_memskill.benchmarks.running.systems import NAMESPACE, Recall
 from langgraph_memskill.embedding import TextEncoder
-from langgraph_memskill.memory_folder import store_index
 from langgraph_memskill.records import Memory
 from langgraph_memskill.retrieval import rank
 from langgraph_memskill.search.hybrid import HybridSearch
 from langgraph_memskill.search.settings import SearchMode, SearchSettings
+from langgraph_memskill.stores.in_process import in_process_store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +65,7 @@ class Shelf:
             contents = [memory.content for memory in self.memories]
             self._vectors = await asyncio.to_thread(self._kit.encoder.encode, contents)
         else:
-            store = InMemoryStore(index=store_index(self._kit.encoder))
+            store = in_process_store(self._kit.encoder)
             await fill(store, self.memories)
             self._search = await asyncio.to_thread(
                 HybridSearch, store, self._kit.encoder, self._kit.settings

@@ -1,5 +1,6 @@
 """`memskill bench`: compares memory systems on public benchmarks."""
 
+import gc
 import inspect
 import os
 import sys
@@ -29,7 +30,7 @@ from langgraph_memskill.cli.bench_options import (
     names_of_rows,
 )
 from langgraph_memskill.cli.data import DATA_FOLDER
-from langgraph_memskill.cli.options import EncoderOption, JsonOption, ModelOption
+from langgraph_memskill.cli.options import DtypeOption, EncoderOption, JsonOption, ModelOption
 from langgraph_memskill.cli.screen import Screen, counted
 from langgraph_memskill.cli.spreading import (
     ExecutorOption,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from langgraph_memskill.benchmarks.running.run import BenchmarkRun, Models
     from langgraph_memskill.benchmarks.running.settings import RunSettings
     from langgraph_memskill.benchmarks.task import Task
+    from langgraph_memskill.embedding import TextEncoder
     from langgraph_memskill.workers.pool import WorkerPool
 
 READER_KEYS = "MEMSKILL_READER_API_KEY"
@@ -87,6 +89,7 @@ def run(
         ),
     ] = None,
     encoder: EncoderOption = None,
+    dtype: DtypeOption = "auto",
     controller: ControllerOption = None,
     skills: Annotated[
         Path | None,
@@ -160,6 +163,7 @@ def run(
     screen = Screen(as_json=as_json)
     with screen.busy("loading"):
         from langgraph_memskill.benchmarks.registry import get_task
+        from langgraph_memskill.benchmarks.running.models import run_encoder
         from langgraph_memskill.benchmarks.running.prices import read_prices
         from langgraph_memskill.benchmarks.running.settings import DEFAULT_ROWS, RunSettings
 
@@ -195,7 +199,7 @@ def run(
         if out is not None and len(files) > 1:
             raise ConfigError("--out names the folder of one run: name one file with it")
         table = None if prices is None else read_prices(prices)
-        models = _models(model, reader, judge, encoder, screen)
+        models = _models(model, reader, judge, run_encoder(encoder, dtype), screen)
     place = nullcontext() if dry_run else workers(executor, ray_address, ray_workers, screen)
     with place as pool:
         spread = None if pool is None else _spread(pool, task_name, models, encoder)
@@ -218,6 +222,8 @@ def _play(
     from langgraph_memskill.cli.bench_progress import watched
     from langgraph_memskill.cli.bench_table import summary, table
 
+    # What is loaded by now stays: looking through it for garbage stops every thread for a while.
+    gc.freeze()
     data = benchmark.data
     is_spread = benchmark.place != "local"
     with (
@@ -254,6 +260,7 @@ def _benchmark(
 
 def _spread(pool: "WorkerPool", task: str, models: "Models", encoder: str | None) -> "Spread":
     """What workers make by name, as `_models` does."""
+    from langgraph_memskill.benchmarks.running.models import number_format
     from langgraph_memskill.benchmarks.running.remote import Spread
     from langgraph_memskill.workers.specs import EncoderSpec, ModelSpec
 
@@ -267,7 +274,7 @@ def _spread(pool: "WorkerPool", task: str, models: "Models", encoder: str | None
         if reader is models.executor
         else ModelSpec(spec=reader.spec, key_variable=READER_KEYS),
         judge=None if judge is None else ModelSpec(spec=judge.spec, key_variable=JUDGE_KEYS),
-        encoder=EncoderSpec(spec=encoder, by_length=True),
+        encoder=EncoderSpec(spec=encoder, by_length=True, dtype=number_format(models.encoder)),
     )
 
 
@@ -289,15 +296,11 @@ def _show_estimate(screen: Screen, benchmark: "BenchmarkRun", folder: Path, cach
 
 
 def _models(
-    model: str | None, reader: str | None, judge: str | None, encoder: str | None, screen: Screen
+    model: str | None, reader: str | None, judge: str | None, vectors: "TextEncoder", screen: Screen
 ) -> "Models":
     from langgraph_memskill.benchmarks.running.models import NamedModel
     from langgraph_memskill.benchmarks.running.run import Models
-    from langgraph_memskill.embedding import load_encoder
     from langgraph_memskill.models import load_model
-
-    # By length, so that the same run gives the same vectors, whatever runs beside what.
-    vectors = load_encoder(encoder, by_length=True)
 
     def named(spec: str, **options: Any) -> NamedModel:
         return NamedModel(model=load_model(spec, encoder=vectors, **options), spec=spec)

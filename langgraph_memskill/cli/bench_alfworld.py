@@ -24,7 +24,7 @@ from langgraph_memskill.cli.bench_options import (
     TopKOption,
     names_of_rows,
 )
-from langgraph_memskill.cli.options import EncoderOption, JsonOption, ModelOption
+from langgraph_memskill.cli.options import DtypeOption, EncoderOption, JsonOption, ModelOption
 from langgraph_memskill.cli.screen import Screen, counted, printable
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from langgraph_memskill.benchmarks.alfworld.run import AlfworldRun, Players
     from langgraph_memskill.benchmarks.alfworld.settings import AlfworldSettings
     from langgraph_memskill.benchmarks.run_log import MetricLog, RunLog
+    from langgraph_memskill.embedding import TextEncoder
 
 
 def alfworld(
@@ -71,6 +72,7 @@ def alfworld(
     ] = 50,
     model: ModelOption = None,
     encoder: EncoderOption = None,
+    dtype: DtypeOption = "auto",
     controller: ControllerOption = None,
     skills: Annotated[
         Path | None,
@@ -106,6 +108,7 @@ def alfworld(
         from langgraph_memskill.benchmarks.alfworld.material import load_games, make_training
         from langgraph_memskill.benchmarks.alfworld.run import AlfworldRun
         from langgraph_memskill.benchmarks.alfworld.settings import AlfworldSettings
+        from langgraph_memskill.benchmarks.running.models import run_encoder
 
         check_installed()
         settings = AlfworldSettings(
@@ -124,7 +127,7 @@ def alfworld(
         )
         folder = data_folder(data)
         played = load_games(folder, split, limit, sample or ())
-        players = _players(model, encoder, settings, screen)
+        players = _players(model, run_encoder(encoder, dtype), settings, screen)
     training = None
     missing: list[GameFile] = []
     if settings.needs_training:
@@ -185,11 +188,10 @@ def _rows(rows: str | None, agent: str, controller: Path | None, screen: Screen)
 
 
 def _players(
-    model: str | None, encoder: str | None, settings: "AlfworldSettings", screen: Screen
+    model: str | None, vectors: "TextEncoder", settings: "AlfworldSettings", screen: Screen
 ) -> "Players":
     from langgraph_memskill.benchmarks.alfworld.run import Players
     from langgraph_memskill.benchmarks.running.models import NamedModel
-    from langgraph_memskill.embedding import load_encoder
     from langgraph_memskill.errors import ConfigError
     from langgraph_memskill.models import load_model
 
@@ -197,8 +199,6 @@ def _players(
         raise ConfigError("the agent 'llm' needs a model: name one with --model")
     if model is None and settings.needs_training:
         screen.note("No model was named (--model): using the extractive model, a baseline.")
-    # By length, so that the same run gives the same vectors, whatever runs beside what.
-    vectors = load_encoder(encoder, by_length=True)
     spec = model or "extractive"
     return Players(
         executor=NamedModel(model=load_model(spec, encoder=vectors), spec=spec), encoder=vectors

@@ -50,6 +50,14 @@ EncoderOption = Annotated[
         show_default="the bundled MiniLM",
     ),
 ]
+DtypeOption = Annotated[
+    str,
+    typer.Option(
+        "--dtype",
+        help="Number format of the encoder: float32, bfloat16, float16, or auto, which is bfloat16 "
+        "where the machine is built for it (CUDA, AMX) and float32 elsewhere.",
+    ),
+]
 StoreOption = Annotated[
     str | None,
     typer.Option(

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from langchain_core.language_models import BaseChatModel
-from langgraph.store.memory import InMemoryStore
 from numpy.typing import NDArray
 
 from langgraph_memskill.construction_runs import ConstructionRuns
@@ -19,11 +18,11 @@ from langgraph_memskill.evolution.held_out import HeldOutEpisode, HeldOutQuestio
 from langgraph_memskill.evolution.records import HardCase
 from langgraph_memskill.graphs.answering import answer_of, ask, build_answering_graph
 from langgraph_memskill.graphs.construction import ConstructionParts, build_construction_graph
-from langgraph_memskill.memory_folder import store_index
 from langgraph_memskill.models import model_name
 from langgraph_memskill.prompts import AnswerStyle
 from langgraph_memskill.settings import Settings
 from langgraph_memskill.skills.bank import SkillBank
+from langgraph_memskill.stores.in_process import in_process_store
 from langgraph_memskill.stores.pending import PendingSpans
 from langgraph_memskill.token_overlap import token_f1
 
@@ -215,7 +214,7 @@ def _mean(scores: Sequence[Sequence[float]]) -> float:
 
 def _scores(bank: SkillBank, episode: HeldOutEpisode, parts: GateParts) -> list[float]:
     """Remember an episode in a store of its own, and score the answers to its questions."""
-    store = InMemoryStore(index=store_index(parts.encoder))
+    store = in_process_store(parts.encoder)
     construction = ConstructionParts(
         model=parts.model,
         model_name=model_name(parts.model),

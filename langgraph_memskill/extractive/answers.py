@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from heapq import nlargest
 from typing import TYPE_CHECKING, NamedTuple
 
 from langgraph_memskill.extractive.named_answers import asks_for_name, name_in, offered_answer
@@ -28,6 +29,8 @@ _NUMBER_WEIGHT = 0.1
 """What a number counts when the question asks for one."""
 _READ_CLOSELY = 5
 """Memories whose sentences are compared one by one."""
+_SENTENCES = 48
+"""Sentences that are compared by their meaning at most; passages may have hundreds."""
 _LEAST_SCORE = 0.3
 _LONGEST_PHRASE = 12
 """Words of a short answer at most."""
@@ -95,6 +98,7 @@ def find_answer(
     sentences = [s for i in best[:_READ_CLOSELY] for s in _sentences(memories[i], scores[i])]
     if not sentences:
         return None
+    sentences = asked.likeliest(sentences)
     scores = asked.scores([sentence.said for sentence in sentences], encoder)
     totals = [
         score + _MEMORY_WEIGHT * sentence.memory_score + asked.preference(sentence)
@@ -139,6 +143,18 @@ class _Asked:
             cosine + _WORD_WEIGHT * _share(self.wanted, text)
             for cosine, text in zip(cosines, texts, strict=True)
         ]
+
+    def likeliest(self, sentences: list[_Sentence]) -> list[_Sentence]:
+        """Those that are worth being embedded, by their words, in their order."""
+        if len(sentences) <= _SENTENCES:
+            return sentences
+
+        def promise(place: int) -> float:
+            sentence = sentences[place]
+            words = _WORD_WEIGHT * _share(self.wanted, sentence.text)
+            return words + _MEMORY_WEIGHT * sentence.memory_score + self.preference(sentence)
+
+        return [sentences[i] for i in sorted(nlargest(_SENTENCES, range(len(sentences)), promise))]
 
     def preference(self, sentence: _Sentence) -> float:
         """What speaks for a sentence beside its words; sentences that say nothing are out."""

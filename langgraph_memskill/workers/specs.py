@@ -22,6 +22,8 @@ class EncoderSpec:
     """A folder or name; None is the bundled MiniLM."""
     batch_size: int = 64
     by_length: bool = False
+    dtype: str | None = None
+    """Number format, the same on all machines."""
 
     def load(self) -> "TextEncoder":
         """The encoder, made once a process.
@@ -75,7 +77,9 @@ class ModelSpec:
 def _encoder(spec: EncoderSpec) -> "TextEncoder":
     from langgraph_memskill.embedding import load_encoder
 
-    return load_encoder(spec.spec, batch_size=spec.batch_size, by_length=spec.by_length)
+    return load_encoder(
+        spec.spec, batch_size=spec.batch_size, by_length=spec.by_length, dtype=spec.dtype
+    )
 
 
 @cache

@@ -12,6 +12,7 @@ from tenacity import wait_none
 from langgraph_memskill.benchmarks.run_log import without_times
 from langgraph_memskill.benchmarks.running import langmem_row
 from langgraph_memskill.benchmarks.running.builds import BuildCache
+from langgraph_memskill.benchmarks.running.saving import SavePace
 from langgraph_memskill.errors import BenchmarkError, ConfigError, MissingDependencyError
 from langgraph_memskill.extractive.model import ExtractiveChatModel
 from tests.benchmarks.running.worlds import PLACES, data_file, make_run, record
@@ -135,7 +136,7 @@ def test_tokens_are_estimated_where_the_model_reports_none(tmp_path):
 
 @pytest.mark.parametrize("rewrites", [False, True])
 def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, monkeypatch, rewrites):
-    monkeypatch.setattr(langmem_row, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(SavePace, "is_due", True)
     one = record("Ann")
     if rewrites:
         turn = one["conversation"]["session_4"][0]

@@ -1,0 +1,40 @@
+"""When to save something that grows: often enough to lose little, seldom enough to cost little."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_LEAST_S = 2.0
+"""Seconds between two saves at least."""
+_COST = 0.02
+"""The share of the time that saving may take."""
+
+
+class SavePace:
+    """Says when to save again.
+
+    Saving all that there is takes longer the more there is, so that equal steps of time would make
+    a long job quadratic.
+    """
+
+    def __init__(self, least_s: float = _LEAST_S) -> None:
+        """Begin now.
+
+        Args:
+            least_s: Seconds between two saves at least; the longer a save took, the more.
+        """
+        self._least_s = least_s
+        self._due_at = time.monotonic() + least_s
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to save again."""
+        return time.monotonic() >= self._due_at
+
+    @contextmanager
+    def saving(self) -> Iterator[None]:
+        """Around a save, which is timed."""
+        begun = time.monotonic()
+        yield
+        now = time.monotonic()
+        self._due_at = now + max(self._least_s, (now - begun) / _COST)
