@@ -21,7 +21,7 @@ demo: $(INSTALLED)
 	$(BIN)/memskill demo
 
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --durations 30
 
 # New random examples for the property tests, which `make test` runs with the same ones every time
 explore: $(INSTALLED)
