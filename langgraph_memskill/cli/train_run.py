@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from langgraph_memskill.trainers.run_folder import RunManifest
     from langgraph_memskill.workers.pool import WorkerPool
 
-_BATCH_SIZE = 1
-"""Of the encoder: with it a text's vector does not depend on the texts beside it."""
-
 
 def train(
     screen: Screen, options: RunOptions, new: NewRun, *, task: str, has_settings: bool
@@ -146,15 +143,18 @@ def _rollouts(pool: "WorkerPool", manifest: "RunManifest") -> "Rollouts":
         pool=pool,
         kind=episode_recipe(manifest),
         model=ModelSpec(spec=manifest.model),
-        encoder=EncoderSpec(spec=manifest.encoder, batch_size=_BATCH_SIZE),
+        encoder=EncoderSpec(spec=manifest.encoder, by_length=True),
     )
 
 
 def load_run_encoder(spec: str | None) -> "TextEncoder":
-    """An encoder whose vectors do not depend on the texts beside them, for repeatable runs."""
+    """An encoder whose vectors depend on their texts alone, for repeatable runs.
+
+    Neither the texts beside them nor the number of threads count, which differs on workers.
+    """
     from langgraph_memskill.embedding import load_encoder
 
-    return load_encoder(spec, batch_size=_BATCH_SIZE)
+    return load_encoder(spec, by_length=True)
 
 
 def _install(folder: Path, take: "Take", memory: Path, encoder: "TextEncoder") -> "Installed":

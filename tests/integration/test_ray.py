@@ -258,7 +258,7 @@ def trained(
     folder: Path, server: OrdersServer, pool: WorkerPool | None, config: TrainConfig = TRAINING
 ) -> TrainResult:
     """Two updates over two small conversations."""
-    encoder = EncoderSpec(batch_size=1)
+    encoder = EncoderSpec(by_length=True)
     rollouts = None
     if pool is not None:
         kind = ConversationRecipe(reward="f1", judge=None)
@@ -326,7 +326,7 @@ def test_episodes_whose_questions_fail_are_counted_as_in_one_process(
 def test_workers_that_cannot_make_the_model_end_the_training(
     pool: WorkerPool, server: OrdersServer, tmp_path: Path
 ) -> None:
-    kind, encoder = ConversationRecipe(reward="f1", judge=None), EncoderSpec(batch_size=1)
+    kind, encoder = ConversationRecipe(reward="f1", judge=None), EncoderSpec(by_length=True)
     parts = TrainParts(
         model=load_model(server.spec),
         model_name="orders",
