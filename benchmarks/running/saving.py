@@ -1,8 +1,8 @@
 """When to save something that grows: often enough to lose little, seldom enough to cost little."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 
 _LEAST_S = 2.0
 """Seconds between two saves at least."""
@@ -24,17 +24,17 @@ class SavePace:
             least_s: Seconds between two saves at least; the longer a save took, the more.
         """
         self._least_s = least_s
-        self._due_at = time.monotonic() + least_s
+        self._due_at = monotonic() + least_s
 
     @property
     def is_due(self) -> bool:
         """Whether it is time to save again."""
-        return time.monotonic() >= self._due_at
+        return monotonic() >= self._due_at
 
     @contextmanager
     def saving(self) -> Iterator[None]:
         """Around a save, which is timed."""
-        begun = time.monotonic()
+        begun = monotonic()
         yield
-        now = time.monotonic()
+        now = monotonic()
         self._due_at = now + max(self._least_s, (now - begun) / _COST)

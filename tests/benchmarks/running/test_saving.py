@@ -9,7 +9,7 @@ from langgraph_memskill.benchmarks.running.saving import SavePace
 @pytest.fixture
 def clock(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(saving.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(saving, "monotonic", lambda: now[0])
     return now
 
 
