@@ -1,6 +1,5 @@
 """`memskill bench`: compares memory systems on public benchmarks."""
 
-import gc
 import inspect
 import os
 import sys
@@ -222,8 +221,6 @@ def _play(
     from langgraph_memskill.cli.bench_progress import watched
     from langgraph_memskill.cli.bench_table import summary, table
 
-    # What is loaded by now stays: looking through it for garbage stops every thread for a while.
-    gc.freeze()
     data = benchmark.data
     is_spread = benchmark.place != "local"
     with (
