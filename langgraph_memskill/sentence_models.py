@@ -120,9 +120,7 @@ def load_model(
     Raises:
         ModelCallError: If it cannot be loaded.
     """
-    import torch
-
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = _device(device)
     problem: Exception | None = None
     for options in load_options(device, dtype):
         try:
@@ -149,7 +147,7 @@ def fast_dtype(device: str | None = None) -> str:
     """
     import torch
 
-    if (device or ("cuda" if torch.cuda.is_available() else "cpu")).startswith("cuda"):
+    if _device(device).startswith("cuda"):
         return "bfloat16"
     # Older versions of torch do not say.
     capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
@@ -176,6 +174,12 @@ def load_options(device: str, dtype: str | None = None) -> list[dict[str, Any]]:
     has_flash = wanted != "float32" and find_spec("flash_attn") is not None
     attention = ["flash_attention_2"] if has_flash else []
     return [options | {"attn_implementation": name} for name in [*attention, "sdpa"]]
+
+
+def _device(device: str | None) -> str:
+    import torch
+
+    return device or ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _is_bundled(folder: Path) -> bool:

@@ -9,7 +9,7 @@ from langchain_core.language_models import BaseChatModel
 
 from langgraph_memskill.benchmarks.run_log import ModelLog
 from langgraph_memskill.benchmarks.running.environment import without_credentials
-from langgraph_memskill.embedding import TextEncoder, load_encoder
+from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.errors import ModelCallError
 from langgraph_memskill.models import model_name
 from langgraph_memskill.models.local_model import LocalChatModel
@@ -60,19 +60,6 @@ class NamedModel:
     def log(self, role: Literal["executor", "reader", "judge"]) -> ModelLog:
         """What the log says of it in a role."""
         return ModelLog(role=role, name=self.name, spec=self.public_spec, sha256=self.sha256)
-
-
-def run_encoder(spec: str | None, dtype: str) -> TextEncoder:
-    """The encoder of a run: the same run gives the same vectors, whatever runs beside what.
-
-    Args:
-        spec: A folder or name; None is the bundled MiniLM.
-        dtype: Number format, as `SentenceEncoder` takes it.
-
-    Raises:
-        MemSkillError: One of its children, if there is no such encoder on this machine.
-    """
-    return load_encoder(spec, by_length=True, dtype=dtype)
 
 
 def number_format(encoder: TextEncoder) -> str | None:

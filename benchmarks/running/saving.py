@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from time import monotonic
 
 _LEAST_S = 2.0
-"""Seconds between two saves at least."""
+"""Seconds between two saves at least; the longer a save took, the more."""
 _COST = 0.02
 """The share of the time that saving may take."""
 
@@ -17,14 +17,9 @@ class SavePace:
     a long job quadratic.
     """
 
-    def __init__(self, least_s: float = _LEAST_S) -> None:
-        """Begin now.
-
-        Args:
-            least_s: Seconds between two saves at least; the longer a save took, the more.
-        """
-        self._least_s = least_s
-        self._due_at = monotonic() + least_s
+    def __init__(self) -> None:
+        """Begin now."""
+        self._due_at = monotonic() + _LEAST_S
 
     @property
     def is_due(self) -> bool:
@@ -37,4 +32,4 @@ class SavePace:
         begun = monotonic()
         yield
         now = monotonic()
-        self._due_at = now + max(self._least_s, (now - begun) / _COST)
+        self._due_at = now + max(_LEAST_S, (now - begun) / _COST)

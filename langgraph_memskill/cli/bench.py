@@ -29,7 +29,13 @@ from langgraph_memskill.cli.bench_options import (
     names_of_rows,
 )
 from langgraph_memskill.cli.data import DATA_FOLDER
-from langgraph_memskill.cli.options import DtypeOption, EncoderOption, JsonOption, ModelOption
+from langgraph_memskill.cli.options import (
+    DtypeOption,
+    EncoderOption,
+    JsonOption,
+    ModelOption,
+    load_run_encoder,
+)
 from langgraph_memskill.cli.screen import Screen, counted
 from langgraph_memskill.cli.spreading import (
     ExecutorOption,
@@ -162,7 +168,6 @@ def run(
     screen = Screen(as_json=as_json)
     with screen.busy("loading"):
         from langgraph_memskill.benchmarks.registry import get_task
-        from langgraph_memskill.benchmarks.running.models import run_encoder
         from langgraph_memskill.benchmarks.running.prices import read_prices
         from langgraph_memskill.benchmarks.running.settings import DEFAULT_ROWS, RunSettings
 
@@ -198,7 +203,7 @@ def run(
         if out is not None and len(files) > 1:
             raise ConfigError("--out names the folder of one run: name one file with it")
         table = None if prices is None else read_prices(prices)
-        models = _models(model, reader, judge, run_encoder(encoder, dtype), screen)
+        models = _models(model, reader, judge, load_run_encoder(encoder, dtype), screen)
     place = nullcontext() if dry_run else workers(executor, ray_address, ray_workers, screen)
     with place as pool:
         spread = None if pool is None else _spread(pool, task_name, models, encoder)

@@ -24,7 +24,13 @@ from langgraph_memskill.cli.bench_options import (
     TopKOption,
     names_of_rows,
 )
-from langgraph_memskill.cli.options import DtypeOption, EncoderOption, JsonOption, ModelOption
+from langgraph_memskill.cli.options import (
+    DtypeOption,
+    EncoderOption,
+    JsonOption,
+    ModelOption,
+    load_run_encoder,
+)
 from langgraph_memskill.cli.screen import Screen, counted, printable
 
 if TYPE_CHECKING:
@@ -108,7 +114,6 @@ def alfworld(
         from langgraph_memskill.benchmarks.alfworld.material import load_games, make_training
         from langgraph_memskill.benchmarks.alfworld.run import AlfworldRun
         from langgraph_memskill.benchmarks.alfworld.settings import AlfworldSettings
-        from langgraph_memskill.benchmarks.running.models import run_encoder
 
         check_installed()
         settings = AlfworldSettings(
@@ -127,7 +132,7 @@ def alfworld(
         )
         folder = data_folder(data)
         played = load_games(folder, split, limit, sample or ())
-        players = _players(model, run_encoder(encoder, dtype), settings, screen)
+        players = _players(model, load_run_encoder(encoder, dtype), settings, screen)
     training = None
     missing: list[GameFile] = []
     if settings.needs_training:

@@ -290,3 +290,20 @@ def read_fingerprint(folder: Path) -> tuple[str, int]:
         raise StoreError(
             f"{file} is damaged ({type(error).__name__}: {error}): restore it from a backup"
         ) from error
+
+
+def load_run_encoder(spec: str | None, dtype: str | None = None) -> "TextEncoder":
+    """An encoder whose vectors depend on their texts alone, for repeatable runs.
+
+    Neither the texts beside them nor the number of threads count, which differs on workers.
+
+    Args:
+        spec: A folder or name; None is the bundled MiniLM.
+        dtype: Number format, as `SentenceEncoder` takes it.
+
+    Raises:
+        MemSkillError: One of its children, if there is no such encoder on this machine.
+    """
+    from langgraph_memskill.embedding import load_encoder
+
+    return load_encoder(spec, by_length=True, dtype=dtype)

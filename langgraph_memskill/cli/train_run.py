@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from langgraph_memskill.cli.options import load_run_encoder
 from langgraph_memskill.cli.screen import Screen, counted, printable
 from langgraph_memskill.cli.spreading import printing_aside, workers
 from langgraph_memskill.cli.train_evolution import EvolutionWishes, open_evolution, with_evolution
@@ -145,16 +146,6 @@ def _rollouts(pool: "WorkerPool", manifest: "RunManifest") -> "Rollouts":
         model=ModelSpec(spec=manifest.model),
         encoder=EncoderSpec(spec=manifest.encoder, by_length=True),
     )
-
-
-def load_run_encoder(spec: str | None) -> "TextEncoder":
-    """An encoder whose vectors depend on their texts alone, for repeatable runs.
-
-    Neither the texts beside them nor the number of threads count, which differs on workers.
-    """
-    from langgraph_memskill.embedding import load_encoder
-
-    return load_encoder(spec, by_length=True)
 
 
 def _install(folder: Path, take: "Take", memory: Path, encoder: "TextEncoder") -> "Installed":

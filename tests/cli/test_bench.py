@@ -32,9 +32,7 @@ def fake_models(monkeypatch):
         return ReadingModel(reply='{"score": 1}') if spec == "judge" else ReadingModel()
 
     monkeypatch.setattr("langgraph_memskill.models.load_model", load)
-    monkeypatch.setattr(
-        "langgraph_memskill.benchmarks.running.models.load_encoder", lambda *_, **__: WordEncoder()
-    )
+    monkeypatch.setattr("langgraph_memskill.embedding.load_encoder", lambda *_, **__: WordEncoder())
     return asked
 
 

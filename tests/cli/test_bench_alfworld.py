@@ -22,9 +22,7 @@ def data(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _fake_models(monkeypatch):
     monkeypatch.setattr("langgraph_memskill.models.load_model", lambda *_, **__: ReadingModel())
-    monkeypatch.setattr(
-        "langgraph_memskill.benchmarks.running.models.load_encoder", lambda *_, **__: WordEncoder()
-    )
+    monkeypatch.setattr("langgraph_memskill.embedding.load_encoder", lambda *_, **__: WordEncoder())
 
 
 def bench(run, data, *options):

@@ -36,9 +36,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _toy_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("embedding", "benchmarks.running.models"):
-        name = f"langgraph_memskill.{module}.load_encoder"
-        monkeypatch.setattr(name, lambda *_, **__: WordEncoder())
+    monkeypatch.setattr("langgraph_memskill.embedding.load_encoder", lambda *_, **__: WordEncoder())
 
 
 @pytest.fixture

@@ -13,30 +13,27 @@ def clock(monkeypatch):
     return now
 
 
-def test_a_quick_save_comes_again_after_the_least_time(clock):
-    pace = SavePace(2.0)
-    assert not pace.is_due
-    clock[0] += 2.0
-    assert pace.is_due
-    with pace.saving():
-        clock[0] += 0.001
+def test_the_first_save_is_due_after_the_least_time(clock):
+    pace = SavePace()
     assert not pace.is_due
     clock[0] += 2.0
     assert pace.is_due
 
 
-def test_saves_take_a_fiftieth_of_the_time_at_most(clock):
-    pace = SavePace(2.0)
+@pytest.mark.parametrize(("took", "wait"), [(0.001, 2.0), (1.0, 50.0)])
+def test_saves_take_a_fiftieth_of_the_time_at_most(clock, took, wait):
+    pace = SavePace()
     with pace.saving():
-        clock[0] += 1.0
-    clock[0] += 49.0
+        clock[0] += took
+    assert not pace.is_due
+    clock[0] += wait - 1.0
     assert not pace.is_due
     clock[0] += 1.0
     assert pace.is_due
 
 
 def test_a_save_that_fails_is_due_at_once_again(clock):
-    pace = SavePace(2.0)
+    pace = SavePace()
     clock[0] += 2.0
     with pytest.raises(OSError, match="full"), pace.saving():
         raise OSError("full")
