@@ -408,6 +408,8 @@ def test_ctrl_c_ends_a_local_cluster_with_all_its_processes(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A shell that starts the tests in the background has them, and this one, ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         until(lambda: reached.is_set() or process.poll() is not None, "no model call")
