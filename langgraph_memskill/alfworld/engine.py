@@ -46,7 +46,8 @@ class TimeLimits:
     """
 
     reset_seconds: float = 120.0
-    """For starting the process, loading a game and its first observation."""
+    """For starting the process, loading a game and its first observation; twice, if the first
+    process stops over it."""
     step_seconds: float = 60.0
     """For a command."""
     plan_seconds: float = 300.0
@@ -127,7 +128,8 @@ class Engine:
             What the agent sees first.
 
         Raises:
-            GameLoadError: If the engine cannot load the game, or not in time, or dies over it.
+            GameLoadError: If the engine cannot load the game, or two processes, one after the
+                other, did not load it in time or died over it: another try is worth nothing.
         """
         with self._lock:
             self._game, self._state, self._num_steps = game, None, 0
@@ -246,17 +248,24 @@ class Engine:
             raise
 
     def _load(self, game: GameFile) -> dict[str, Any]:
-        request = {"do": "reset", "path": str(game.path)}
-        if self.is_running:
-            self.num_games += 1
-            try:
-                return self._ask(request, self._limits.reset_seconds)
-            except EngineStoppedError as error:
-                # Earlier games may have spoilt the process: that is not this game's fault.
-                logger.info("a new engine is started: %s", error)
+        """Have a game loaded; a process that stops over it gets one successor.
+
+        That it stopped says little about the game: earlier ones may have spoilt it.
+        """
+        if not self.is_running:
+            self._start()
+        try:
+            return self._ask_to_load(game)
+        except EngineStoppedError as error:
+            if self._is_killed:
+                raise  # by us: nobody waits for the game any more
+            logger.info("a new engine is started: %s", error)
         self._start()
-        self.num_games = 1
-        return self._ask(request, self._limits.reset_seconds)
+        return self._ask_to_load(game)
+
+    def _ask_to_load(self, game: GameFile) -> dict[str, Any]:
+        self.num_games += 1
+        return self._ask({"do": "reset", "path": str(game.path)}, self._limits.reset_seconds)
 
     def _start(self) -> None:
         self._end()
@@ -274,6 +283,7 @@ class Engine:
         self._ending = weakref.finalize(self, _end_process, process)
         self._buffer = b""
         self._is_killed = False
+        self.num_games = 0
 
     def _end(self) -> None:
         """End the process; the caller holds the lock."""

@@ -16,7 +16,7 @@ from langgraph_memskill.alfworld.engine import Engine
 from langgraph_memskill.alfworld.pool import EnginePool
 from langgraph_memskill.alfworld.records import GameFile, GameRecord, GameState, GameStep
 from langgraph_memskill.alfworld.trajectories import trajectory_text
-from langgraph_memskill.errors import ConfigError, DataError, EngineStoppedError, GameError
+from langgraph_memskill.errors import ConfigError, DataError, GameError
 from langgraph_memskill.state import dump, load
 
 logger = logging.getLogger(__name__)
@@ -168,11 +168,12 @@ def replay(
 
 def _play(pool: EnginePool, game: GameFile) -> GameRecord:
     record = GameRecord()
-    for _ in range(2):  # an engine that stopped says little about the game
+    for _ in range(2):
         with pool.engine() as engine:
             record = play_plan(engine, game)
-        if record.error is None or EngineStoppedError.__name__ not in record.error:
-            break
+            # An engine that stopped in play says little about the game.
+            if record.error is None or not record.steps or engine.is_running:
+                break
     if record.error is not None:
         logger.warning("the game %s: %s", game.id, record.error)
     return record

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -180,6 +181,46 @@ def test_a_game_that_takes_too_long_to_load(games: list[GameFile]) -> None:
         with pytest.raises(GameLoadError, match=r"within 0\.01 s and was ended"):
             engine.reset(games[0])
         assert not engine.is_running
+
+
+class Disturbed(Engine):
+    """An engine whose first processes get a signal before they have loaded a game."""
+
+    def __init__(self, *signals: int) -> None:
+        super().__init__()
+        self._signals = list(signals)
+        self.starts = 0
+
+    def _start(self) -> None:
+        super()._start()
+        assert self.pid is not None
+        if self._signals:
+            os.kill(self.pid, self._signals.pop())
+        self.starts += 1
+
+
+@pytest.mark.parametrize("deaths", [1, 2])
+def test_an_engine_that_stops_over_a_game_gets_one_successor(
+    games: list[GameFile], deaths: int
+) -> None:
+    with Disturbed(*[signal.SIGKILL] * deaths) as engine:
+        if deaths == 1:
+            assert engine.reset(games[0]).admissible
+        else:
+            with pytest.raises(GameLoadError, match="was not loaded: the engine of the game"):
+                engine.reset(games[0])
+        assert engine.starts == 2
+
+
+def test_an_engine_that_is_killed_over_a_game_gets_no_successor(games: list[GameFile]) -> None:
+    with Disturbed(signal.SIGSTOP) as engine, ThreadPoolExecutor(1) as thread:
+        loading = thread.submit(engine.reset, games[0])
+        while engine.starts == 0:
+            time.sleep(0.01)
+        engine.kill()
+        with pytest.raises(GameLoadError, match="was not loaded"):
+            loading.result()
+        assert engine.starts == 1
 
 
 def test_a_process_that_got_stuck_between_games_is_replaced(games: list[GameFile]) -> None:

@@ -94,6 +94,29 @@ def test_a_game_that_cannot_be_loaded_is_an_error_and_is_tried_again(
     assert all(record.is_won for record in again.values())
 
 
+@pytest.mark.parametrize("deaths", [1, 2])
+def test_a_game_whose_engine_stops_in_play_is_played_once_more(
+    games: list[GameFile],
+    pool: EnginePool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    deaths: int,
+) -> None:
+    plan, asked = Engine.plan, []
+
+    def dying(engine: Engine) -> tuple[str, ...]:
+        asked.append(engine.pid)
+        if len(asked) <= deaths:
+            engine.kill()
+        return plan(engine)
+
+    monkeypatch.setattr(Engine, "plan", dying)
+    [record] = replay(games[:1], tmp_path / "out", pool, workers=1).values()
+    assert len(set(asked)) == 2
+    assert record.is_won == (deaths == 1)
+    assert (record.error or "").startswith("EngineStoppedError" if deaths == 2 else "")
+
+
 @pytest.mark.parametrize("content", ["{", "[1]", '{"pick": 1}', '{"pick": {"g": {"steps": 5}}}'])
 def test_another_file_is_not_overwritten(
     games: list[GameFile], pool: EnginePool, tmp_path: Path, content: str
