@@ -1,7 +1,7 @@
 """What a run works on: the games of a split, and the trajectories that are remembered before."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -90,6 +90,23 @@ def some_of_each_type(games: Sequence[GameFile], count: int) -> list[GameFile]:
     return [game for game in in_turn if game is not None][:count]
 
 
+def check_apart(remembered: Collection[str], played: Sequence[GameFile]) -> None:
+    """Make sure that no agent remembers the solution of a game that it plays.
+
+    Args:
+        remembered: Ids of the games whose trajectories are remembered.
+        played: The games that are played.
+
+    Raises:
+        ConfigError: If a game is among both.
+    """
+    if seen := [game.id for game in played if game.id in remembered]:
+        raise ConfigError(
+            f"the training trajectories hold the game {seen[0]}, which is played: an agent would "
+            "remember its solution; name a replay of other games with --train"
+        )
+
+
 def make_training(records: Records, span_tokens: int, played: Sequence[GameFile] = ()) -> Training:
     """Make spans and raw chunks of the trajectories of the games that were won.
 
@@ -102,12 +119,7 @@ def make_training(records: Records, span_tokens: int, played: Sequence[GameFile]
         DataError: If there is no trajectory of a game that was won.
         ConfigError: If a game that is played is among the records.
     """
-    known = {game_id for _, game_id in records}
-    if seen := [game.id for game in played if game.id in known]:
-        raise ConfigError(
-            f"the training trajectories hold the game {seen[0]}, which is played: an agent would "
-            "remember its solution; name a replay of other games with --train"
-        )
+    check_apart({game_id for _, game_id in records}, played)
     won = {key: records[key].trajectory for key in sorted(records) if records[key].is_won}
     if not won:
         raise DataError("the training trajectories hold no game that was won: nothing to remember")

@@ -14,7 +14,7 @@ from langgraph_memskill.alfworld.engine import Engine
 from langgraph_memskill.alfworld.records import GameFile
 from langgraph_memskill.benchmarks.alfworld.material import TRAINING
 from langgraph_memskill.benchmarks.run_log import ItemLog, RecalledLog, ScoreLog, StepLog
-from langgraph_memskill.errors import GameError, ModelCallError
+from langgraph_memskill.errors import GameError, MemSkillError, ModelCallError
 from langgraph_memskill.graphs.alfworld import ActingContext, ActingState
 from langgraph_memskill.records import Usage
 from langgraph_memskill.state import dump
@@ -48,7 +48,6 @@ async def play_game(
     """
     calls = _Calls()
     started = time.perf_counter()
-    item = ItemLog(id=game.id, sample=TRAINING, category=str(game.task_type), text=game.id)
     try:
         state = await graph.ainvoke(
             {"game": dump(game)},
@@ -56,13 +55,12 @@ async def play_game(
             context=ActingContext(engine=engine),
         )
     except (GameError, ModelCallError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        return item.model_copy(update={"error": reason, "usage": calls.usage})
+        return unplayed(game, error, calls.usage)
     final = cast(ActingState, state)
     num_steps = len(final["steps"]) - 1
     is_won = final["now"]["is_won"] and not final["error"]
     value = num_steps if is_won else max_steps
-    return item.model_copy(
+    return _item(game).model_copy(
         update={
             "text": final["now"]["objective"] or game.id,
             "answer": _answer(final, num_steps, is_won),
@@ -79,6 +77,22 @@ async def play_game(
             "seconds": time.perf_counter() - started,
         }
     )
+
+
+def unplayed(game: GameFile, error: MemSkillError, usage: Usage | None = None) -> ItemLog:
+    """A game of which nothing can be said.
+
+    Args:
+        game: Which.
+        error: Why.
+        usage: What was spent on it.
+    """
+    reason = f"{type(error).__name__}: {error}"
+    return _item(game).model_copy(update={"error": reason, "usage": usage or Usage()})
+
+
+def _item(game: GameFile) -> ItemLog:
+    return ItemLog(id=game.id, sample=TRAINING, category=str(game.task_type), text=game.id)
 
 
 def _answer(final: ActingState, num_steps: int, is_won: bool) -> str:

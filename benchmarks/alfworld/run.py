@@ -5,43 +5,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from langgraph.graph.state import CompiledStateGraph
-
-from langgraph_memskill.alfworld.agents import (
-    Agent,
-    ExpertAgent,
-    ModelAgent,
-    RandomAgent,
-    SimilarityAgent,
-    prompt_texts,
-)
-from langgraph_memskill.alfworld.pool import EnginePool
+from langgraph_memskill.alfworld.agents import Agent, prompt_texts
 from langgraph_memskill.alfworld.records import GameFile
+from langgraph_memskill.benchmarks.alfworld.arenas import (
+    Arena,
+    ArenaParts,
+    Arenas,
+    LocalArenas,
+    make_agent,
+)
 from langgraph_memskill.benchmarks.alfworld.material import TRAINING, PlayedGames, Training
-from langgraph_memskill.benchmarks.alfworld.playing import METRICS, play_game
+from langgraph_memskill.benchmarks.alfworld.playing import METRICS
+from langgraph_memskill.benchmarks.alfworld.remote import GameSpread, RemoteArenas
 from langgraph_memskill.benchmarks.alfworld.settings import AlfworldSettings
 from langgraph_memskill.benchmarks.run_log import BuildLog, DataLog, ModelLog, RowLog
 from langgraph_memskill.benchmarks.running.building import build_log
 from langgraph_memskill.benchmarks.running.construction import Executor
 from langgraph_memskill.benchmarks.running.environment import environment
-from langgraph_memskill.benchmarks.running.filling import fill
 from langgraph_memskill.benchmarks.running.frame import FolderRun, RunHead, Work, settings_log
 from langgraph_memskill.benchmarks.running.models import NamedModel, encoder_log
 from langgraph_memskill.benchmarks.running.rows import construction_settings, skill_system
 from langgraph_memskill.benchmarks.running.summary import ModelNames
-from langgraph_memskill.benchmarks.running.systems import (
-    NAMESPACE,
-    NoMemory,
-    RawChunks,
-    System,
-)
+from langgraph_memskill.benchmarks.running.systems import NoMemory, RawChunks, System
 from langgraph_memskill.embedding import TextEncoder
-from langgraph_memskill.errors import ModelCallError
-from langgraph_memskill.graphs.alfworld import Recall, build_acting_graph
+from langgraph_memskill.errors import ConfigError, ModelCallError, WorkerLostError
 from langgraph_memskill.records import Memory
 from langgraph_memskill.skills.bank import SkillBank
-from langgraph_memskill.stores.in_process import in_process_store
 
+_COUNTED = (ModelCallError.__name__, WorkerLostError.__name__)
+"""Errors that say nothing about a game, so that a run must not have too many of them."""
 _NOT_IN_RESULTS = frozenset({"workers", "max_failures", "rows"})
 """Settings that no result depends on; the rows are in the log themselves."""
 _PACK = "embodied"
@@ -70,6 +62,7 @@ class AlfworldRun(FolderRun):
         settings: AlfworldSettings,
         *,
         agent: Agent | None = None,
+        spread: GameSpread | None = None,
     ) -> None:
         """Put the parts together.
 
@@ -79,15 +72,20 @@ class AlfworldRun(FolderRun):
             players: Who does what.
             settings: Everything else.
             agent: Plays; None makes the one that the settings name.
+            spread: A cluster whose workers play; None plays in this process.
 
         Raises:
+            ConfigError: If workers are to play with an agent that has no name for them.
             MemSkillError: One of its children, if a row's parts are missing or damaged.
         """
         self.played = played
         self.settings = settings
         self.training = training
         self._players = players
-        self._agent = agent or self._named_agent()
+        if agent is not None and spread is not None:
+            raise ConfigError("workers make the agent that the settings name: pass none")
+        self._agent = agent or make_agent(settings, players.executor.model, players.encoder)
+        self._spread = spread
         bank = SkillBank.seed(_PACK) if settings.skills is None else SkillBank.load(settings.skills)
         executor = players.executor
         self.executor = Executor(
@@ -107,6 +105,11 @@ class AlfworldRun(FolderRun):
             max_failures=settings.max_failures,
         )
 
+    @property
+    def place(self) -> str:
+        """In this process, or how many workers play."""
+        return super().place if self._spread is None else self._spread.name
+
     def _new_head(self, systems: Sequence[System]) -> RunHead:
         asks = self.settings.agent == "llm"
         return RunHead(
@@ -122,14 +125,19 @@ class AlfworldRun(FolderRun):
         )
 
     async def _play(self, work: Work) -> list[RowLog]:
-        # One engine for each game that is played side by side.
-        pool = EnginePool(spare=self.settings.workers)
+        arenas = await asyncio.to_thread(self._arenas)
         try:
-            return [await self._row(system, work, pool) for system in self.systems]
+            return [await self._row(system, work, arenas) for system in self.systems]
         finally:
-            await pool.aclose()
+            await arenas.aclose()
 
-    async def _row(self, system: System, work: Work, pool: EnginePool) -> RowLog:
+    def _arenas(self) -> Arenas:
+        if self._spread is not None:
+            return RemoteArenas(self._spread, self.settings)
+        parts = ArenaParts(agent=self._agent, encoder=self._players.encoder, settings=self.settings)
+        return LocalArenas(parts)
+
+    async def _row(self, system: System, work: Work, arenas: Arenas) -> RowLog:
         games, journal = self.played.games, work.journal
         to_play = [game for game in games if journal.is_open(system.name, game.id)]
         memories: Sequence[Memory] = ()
@@ -141,11 +149,11 @@ class AlfworldRun(FolderRun):
             memories = build.memories
         work.tally.step(len(games) - len(to_play))
         if to_play:
-            graph = await self._graph(memories)
+            arena = await arenas.arena(memories)
             try:
                 async with asyncio.TaskGroup() as group:
                     for game in to_play:
-                        group.create_task(self._play_game(system.name, game, graph, work, pool))
+                        group.create_task(self._play_game(system.name, game, arena, work))
             except ExceptionGroup as problems:
                 raise problems.exceptions[0] from problems
         items = tuple(journal.items[system.name, game.id] for game in games)
@@ -158,42 +166,16 @@ class AlfworldRun(FolderRun):
             name=system.name, title=title, settings=system.settings, builds=builds, items=items
         )
 
-    async def _play_game(
-        self,
-        row: str,
-        game: GameFile,
-        graph: CompiledStateGraph[Any, Any, Any, Any],
-        work: Work,
-        pool: EnginePool,
-    ) -> None:
-        async with work.slots, pool.aengine() as engine:
-            item = await play_game(graph, engine, game, self.settings.max_steps)
+    async def _play_game(self, row: str, game: GameFile, arena: Arena, work: Work) -> None:
+        async with work.slots:
+            item = await arena.play(game)
         await work.journal.add(row, item)
         work.tally.spend(item.usage, None)
         if item.error is not None:
             work.tally.fail()
-            if item.error.startswith(ModelCallError.__name__):
+            if item.error.startswith(_COUNTED):
                 work.failures.add(row, "games", self.num_items, item.error)
         work.tally.step()
-
-    async def _graph(self, memories: Sequence[Memory]) -> CompiledStateGraph[Any, Any, Any, Any]:
-        recall = None
-        if memories:
-            store = in_process_store(self._players.encoder)
-            await fill(store, memories)
-            recall = Recall(
-                store=store,
-                encoder=self._players.encoder,
-                namespace=NAMESPACE,
-                top_k=self.settings.top_k,
-                search=self.executor.settings.search,
-            )
-        return build_acting_graph(
-            self._agent,
-            recall=recall,
-            max_steps=self.settings.max_steps,
-            attempts=self.settings.attempts,
-        )
 
     def _system(self, name: str) -> System:
         if name == "none":
@@ -203,16 +185,6 @@ class AlfworldRun(FolderRun):
             system.title = "RAG over raw trajectories"
             return system
         return skill_system(name, self.settings.construction, self.executor)
-
-    def _named_agent(self) -> Agent:
-        match self.settings.agent:
-            case "random":
-                return RandomAgent(self.settings.seed)
-            case "expert":
-                return ExpertAgent()
-            case "llm":
-                return ModelAgent(self._players.executor.model)
-        return SimilarityAgent(self._players.encoder)
 
     def _data(self) -> DataLog:
         return DataLog(

@@ -33,7 +33,12 @@ class Spread:
     @property
     def name(self) -> str:
         """For the log."""
-        return f"ray, {self.pool.num_workers} workers"
+        return place_of(self.pool)
+
+
+def place_of(pool: WorkerPool) -> str:
+    """How a log names the workers."""
+    return f"ray, {pool.num_workers} workers"
 
 
 @dataclass(slots=True, kw_only=True)

@@ -4,11 +4,12 @@ import json
 import logging
 import os
 import re
+import socket
 from pathlib import Path
 from typing import Any
 
 from langgraph_memskill.alfworld.records import GameFile, Split, TaskType
-from langgraph_memskill.errors import ConfigError, DataError
+from langgraph_memskill.errors import ClusterError, ConfigError, DataError
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +93,23 @@ def game_by_id(data: Path, game_id: str) -> GameFile:
     if game is None:
         raise DataError(f"{data} holds no game {game_id!r}")
     return game
+
+
+def check_there(*paths: Path) -> None:
+    """Make sure that a worker of a cluster has files or folders of ALFWorld's data.
+
+    Args:
+        *paths: Where they are for the process that sends the worker its games.
+
+    Raises:
+        ClusterError: If one is missing on this machine.
+    """
+    for path in paths:
+        if not path.exists():
+            raise ClusterError(
+                f"{path} is missing on {socket.gethostname()}: ALFWorld's games have to be at the "
+                "same path on every machine of the cluster"
+            )
 
 
 def _split(split: Split | str) -> str:

@@ -1,6 +1,7 @@
 """`memskill bench alfworld`: how far memories of other games help to solve a game."""
 
-from dataclasses import asdict
+from contextlib import nullcontext
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from langgraph_memskill.cli.alfworld import AlfworldDataOption, WorkersOption
+from langgraph_memskill.cli.alfworld import AlfworldDataOption
 from langgraph_memskill.cli.bench_options import (
     CACHE,
     RUNS,
@@ -32,14 +33,24 @@ from langgraph_memskill.cli.options import (
     load_run_encoder,
 )
 from langgraph_memskill.cli.screen import Screen, counted, printable
+from langgraph_memskill.cli.spreading import (
+    ExecutorOption,
+    RayAddressOption,
+    RayWorkersOption,
+    printing_aside,
+)
+from langgraph_memskill.cli.spreading import workers as ray_pool
 
 if TYPE_CHECKING:
     from langgraph_memskill.alfworld.records import GameFile
     from langgraph_memskill.alfworld.replay import Records
+    from langgraph_memskill.benchmarks.alfworld.material import PlayedGames
+    from langgraph_memskill.benchmarks.alfworld.remote import GameSpread
     from langgraph_memskill.benchmarks.alfworld.run import AlfworldRun, Players
     from langgraph_memskill.benchmarks.alfworld.settings import AlfworldSettings
     from langgraph_memskill.benchmarks.run_log import MetricLog, RunLog
     from langgraph_memskill.embedding import TextEncoder
+    from langgraph_memskill.workers.pool import WorkerPool
 
 
 def alfworld(
@@ -72,7 +83,14 @@ def alfworld(
         typer.Option(help="Only this game, task folder or task type; may be repeated."),
     ] = None,
     limit: LimitOption = None,
-    workers: WorkersOption = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Games side by side.",
+            show_default="one a processor core, or one a Ray worker",
+        ),
+    ] = None,
     max_steps: Annotated[
         int, typer.Option(min=1, help="Commands of a game; one that is not solved counts as all.")
     ] = 50,
@@ -97,6 +115,9 @@ def alfworld(
     out: OutOption = None,
     cache: CacheOption = CACHE,
     dry_run: DryRunOption = False,
+    executor: ExecutorOption = "local",
+    ray_address: RayAddressOption = None,
+    ray_workers: RayWorkersOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """ALFWorld: household tasks in text, with memories of other games' trajectories.
@@ -110,7 +131,6 @@ def alfworld(
         from langgraph_memskill.alfworld.engine import check_installed
         from langgraph_memskill.alfworld.games import data_folder
         from langgraph_memskill.alfworld.pool import default_workers
-        from langgraph_memskill.alfworld.replay import read_records
         from langgraph_memskill.benchmarks.alfworld.material import load_games, make_training
         from langgraph_memskill.benchmarks.alfworld.run import AlfworldRun
         from langgraph_memskill.benchmarks.alfworld.settings import AlfworldSettings
@@ -133,25 +153,31 @@ def alfworld(
         folder = data_folder(data)
         played = load_games(folder, split, limit, sample or ())
         players = _players(model, load_run_encoder(encoder, dtype), settings, screen)
-    training = None
+    file: Path | None = None
+    records: Records = {}
     missing: list[GameFile] = []
     if settings.needs_training:
-        file, games = _replay_file(train, folder, train_games, cache)
-        records = read_records(file) if train is not None or file.exists() else {}
-        # What the expert failed in stays so: another try would be another run with other memories.
-        missing = [game for game in games if (game.task_type, game.id) not in records]
-        if missing and not dry_run:
-            # What is wrong with a row is said before the expert plays for minutes.
-            AlfworldRun(played, None, players, settings)
+        file, records, missing = _trajectories(train, folder, train_games, cache, played)
+    if missing and not dry_run:
+        # What is wrong with a row is said before the expert plays for minutes.
+        AlfworldRun(played, None, players, settings)
+    place = nullcontext() if dry_run else ray_pool(executor, ray_address, ray_workers, screen)
+    with place as pool:
+        if file is not None and missing and not dry_run:
             records = _replayed(missing, file, settings.workers, screen)
-        if records or not dry_run:
+        training = None
+        if settings.needs_training and (records or not dry_run):
             training = make_training(records, span_tokens, played.games)
-    benchmark = AlfworldRun(played, training, players, settings)
-    named = out or RUNS / f"alfworld-{split}-{benchmark.id[:8]}"
-    if dry_run:
-        _show_estimate(screen, benchmark, (named, cache), len(missing))
-        return
-    _play(screen, benchmark, named, cache)
+        spread = None
+        if pool is not None:
+            spread = _spread(pool, players, settings, encoder)
+            settings = replace(settings, workers=workers or pool.num_workers)
+        benchmark = AlfworldRun(played, training, players, settings, spread=spread)
+        named = out or RUNS / f"alfworld-{split}-{benchmark.id[:8]}"
+        if dry_run:
+            _show_estimate(screen, benchmark, (named, cache), len(missing))
+            return
+        _play(screen, benchmark, named, cache)
 
 
 def _play(screen: Screen, benchmark: "AlfworldRun", folder: Path, cache: Path) -> None:
@@ -159,7 +185,10 @@ def _play(screen: Screen, benchmark: "AlfworldRun", folder: Path, cache: Path) -
     from langgraph_memskill.cli.bench_progress import watched
     from langgraph_memskill.cli.bench_table import summary
 
-    with watched(f"alfworld {benchmark.played.split}") as on_progress:
+    with (
+        printing_aside(is_needed=benchmark.place != "local"),
+        watched(f"alfworld {benchmark.played.split}") as on_progress,
+    ):
         log = benchmark.run(folder, cache, on_progress=on_progress)
     settings = log.settings
     trajectories = settings["training_trajectories"]
@@ -210,19 +239,39 @@ def _players(
     )
 
 
-def _replay_file(
-    train: Path | None, data: Path, count: int, cache: Path
-) -> "tuple[Path, list[GameFile]]":
-    """The file with the training trajectories, and the games that the expert plays for it."""
+def _spread(
+    pool: "WorkerPool", players: "Players", settings: "AlfworldSettings", encoder: str | None
+) -> "GameSpread":
+    """What workers make by name, as `_players` does."""
+    from langgraph_memskill.benchmarks.alfworld.remote import GameSpread
+    from langgraph_memskill.benchmarks.running.models import number_format
+    from langgraph_memskill.workers.specs import EncoderSpec, ModelSpec
+
+    return GameSpread(
+        pool=pool,
+        player=ModelSpec(spec=players.executor.spec) if settings.agent == "llm" else None,
+        encoder=EncoderSpec(spec=encoder, by_length=True, dtype=number_format(players.encoder)),
+    )
+
+
+def _trajectories(
+    train: Path | None, data: Path, count: int, cache: Path, played: "PlayedGames"
+) -> "tuple[Path, Records, list[GameFile]]":
+    """The file with the training trajectories, what is in it, and what the expert is to add."""
     from langgraph_memskill.alfworld.games import list_games
-    from langgraph_memskill.benchmarks.alfworld.material import some_of_each_type
+    from langgraph_memskill.alfworld.replay import read_records
+    from langgraph_memskill.benchmarks.alfworld.material import check_apart, some_of_each_type
     from langgraph_memskill.benchmarks.running.material import digest
 
     if train is not None:
-        return train, []
+        return train, read_records(train), []
     games = some_of_each_type(list_games(data, "train"), count)
+    check_apart({game.id for game in games}, played.games)
     name = digest([str(data), [game.id for game in games]])[:8]
-    return cache / f"alfworld-train-{name}.json", games
+    file = cache / f"alfworld-train-{name}.json"
+    records = read_records(file) if file.exists() else {}
+    # What the expert failed in stays so: another try would be another run with other memories.
+    return file, records, [g for g in games if (g.task_type, g.id) not in records]
 
 
 def _replayed(games: "list[GameFile]", file: Path, workers: int, screen: Screen) -> "Records":

@@ -21,7 +21,7 @@ from langgraph_memskill.workers.outcomes import Done, Failed, LogCollector, fail
 
 ServiceT_co = TypeVar("ServiceT_co", covariant=True)
 
-_SAY_WHAT_TO_DO = (CheckpointError, ConfigError, DataError, MissingDependencyError)
+_SAY_WHAT_TO_DO = (CheckpointError, ClusterError, ConfigError, DataError, MissingDependencyError)
 
 
 class Recipe(Protocol[ServiceT_co]):

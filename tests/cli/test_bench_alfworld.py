@@ -69,6 +69,14 @@ def test_without_trajectories_the_expert_plays_training_games(run, data, tmp_pat
     assert json.loads(again.stdout)["times"]["resumed_items"] == 2
 
 
+def test_games_that_would_be_remembered_are_refused_before_the_expert_plays(run, data, tmp_path):
+    result = bench(run, data, "--split", "train", "--rows", "rag", "--train-games", "2")
+    assert result.exit_code == 1
+    assert "hold the game json_2.1.1/train" in result.stderr
+    assert "the expert plays" not in result.stderr
+    assert not (tmp_path / "bench-runs").exists()
+
+
 def test_trajectories_come_from_a_replay(run, data, tmp_path):
     run("alfworld", "replay", "--data", data, "--out", "train.json", "--limit", "1")
     result = bench(run, data, "--rows", "none,rag", "--train", "train.json", "--json")

@@ -5,6 +5,7 @@ import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -14,12 +15,15 @@ from langgraph_memskill.alfworld.games import list_games
 from langgraph_memskill.alfworld.pool import EnginePool
 from langgraph_memskill.alfworld.replay import Records, replay
 from langgraph_memskill.benchmarks.alfworld.material import load_games, make_training
+from langgraph_memskill.benchmarks.alfworld.remote import GameSpread
 from langgraph_memskill.benchmarks.alfworld.run import AlfworldRun, Players
 from langgraph_memskill.benchmarks.alfworld.settings import AlfworldSettings
 from langgraph_memskill.benchmarks.report.content import explorer_data, make_report
 from langgraph_memskill.benchmarks.run_log import RunLog, read_run_log, without_times
 from langgraph_memskill.benchmarks.running.models import NamedModel
 from langgraph_memskill.errors import BenchmarkError, ConfigError
+from langgraph_memskill.workers.pool import worker_lost
+from langgraph_memskill.workers.specs import EncoderSpec
 from tests.alfworld.tiny_games import write_games
 from tests.conftest import ReadingModel, WordEncoder
 
@@ -49,12 +53,14 @@ def make(
     *,
     player: Agent | None = None,
     model: ReadingModel | None = None,
+    spread: GameSpread | None = None,
     **values,
 ) -> AlfworldRun:
     settings = AlfworldSettings(**{"workers": 2, "max_steps": 8, **values})
     players = Players(executor=NamedModel(model=model or ReadingModel()), encoder=WordEncoder())
     training = None if records is None else make_training(records, 1024)
-    return AlfworldRun(load_games(data, "valid_seen"), training, players, settings, agent=player)
+    played = load_games(data, "valid_seen")
+    return AlfworldRun(played, training, players, settings, agent=player, spread=spread)
 
 
 def play(run: AlfworldRun, folder: Path) -> RunLog:
@@ -232,6 +238,45 @@ def test_calls_of_an_acting_model_are_counted(data: Path, tmp_path: Path) -> Non
     item = play(run, tmp_path).rows[0].items[0]
     assert item.usage.calls == 3
     assert item.usage.input_tokens > 0
+
+
+class LosingPool:
+    """Workers that die over every game."""
+
+    num_workers = 2
+
+    def order(self, recipe: object) -> object:
+        return recipe
+
+    def share(self, value: object) -> object:
+        return value
+
+    def lease(self, order: object) -> "LosingPool":
+        return self
+
+    async def call(self, method: str, *args: object) -> None:
+        raise worker_lost(method)
+
+    def release(self) -> None:
+        pass
+
+
+def test_games_that_are_lost_with_their_workers_are_failures(data: Path, tmp_path: Path) -> None:
+    spread = GameSpread(pool=cast(Any, LosingPool()), player=None, encoder=EncoderSpec())
+
+    def lost(max_failures: float) -> AlfworldRun:
+        return make(data, rows=("none",), spread=spread, max_failures=max_failures)
+
+    (row,) = play(lost(1.0), tmp_path / "one").rows
+    assert {str(item.error).partition(":")[0] for item in row.items} == {"WorkerLostError"}
+    with pytest.raises(BenchmarkError, match="games of the row 'none' have failed"):
+        play(lost(0.0), tmp_path / "two")
+
+
+def test_workers_play_with_no_agent_of_the_callers(data: Path) -> None:
+    spread = GameSpread(pool=cast(Any, LosingPool()), player=None, encoder=EncoderSpec())
+    with pytest.raises(ConfigError, match="the agent that the settings name"):
+        make(data, player=ExpertAgent(), rows=("none",), spread=spread)
 
 
 def test_a_model_that_is_down_stops_the_run(data: Path, tmp_path: Path) -> None:
