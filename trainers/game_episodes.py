@@ -7,6 +7,7 @@ are played with these memories, and their success is the reward.
 import asyncio
 import logging
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -18,13 +19,7 @@ from langgraph_memskill.alfworld.pool import EnginePool
 from langgraph_memskill.alfworld.records import GameFile, GameRecord, GameStep
 from langgraph_memskill.alfworld.replay import Records, game_record
 from langgraph_memskill.alfworld.trajectories import group_trajectories
-from langgraph_memskill.errors import (
-    ConfigError,
-    EngineStoppedError,
-    GameError,
-    GameLoadError,
-    ModelCallError,
-)
+from langgraph_memskill.errors import ConfigError, GameError, ModelCallError
 from langgraph_memskill.evolution.diagnosis import case_memories
 from langgraph_memskill.evolution.records import CaseOrigin, HardCase, Metric
 from langgraph_memskill.graphs.alfworld import (
@@ -46,7 +41,7 @@ from langgraph_memskill.trainers.plans import EpisodePlan, played_in_turn, seed_
 logger = logging.getLogger(__name__)
 
 _TRIES = 2
-"""Engines that a game gets: one that stopped says little about the game."""
+"""Times that a game is played: an engine that stops in play says little about the game."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,10 +61,20 @@ class TrainingGame:
     """How the expert has played it."""
 
 
-def training_games(games: Sequence[GameFile], records: Records) -> tuple[TrainingGame, ...]:
-    """The games to train on: those that an expert has played without an error.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingGames:
+    """The games to train on, and those that are left out."""
 
-    A type with a single game is left out: whoever plays it would remember its solution.
+    games: tuple[TrainingGame, ...]
+    not_played: tuple[GameFile, ...]
+    """Those that the expert has not played, or not without an error."""
+    alone: tuple[GameFile, ...]
+    """Those that are the only one of their task type: whoever plays it would remember its
+    solution."""
+
+
+def training_games(games: Sequence[GameFile], records: Records) -> TrainingGames:
+    """Choose the games to train on: those that an expert has played without an error.
 
     Args:
         games: Files of games.
@@ -78,21 +83,27 @@ def training_games(games: Sequence[GameFile], records: Records) -> tuple[Trainin
     Raises:
         ConfigError: If no game is left.
     """
-    found = []
+    found: list[TrainingGame] = []
+    not_played: list[GameFile] = []
     for game in games:
         record = records.get((str(game.task_type), game.id))
-        if record is not None and (text := usable_trajectory(record)):
+        text = "" if record is None else usable_trajectory(record)
+        if text:
             found.append(TrainingGame(file=game, trajectory=text))
-    types = [game.file.task_type for game in found]
-    usable = tuple(game for game in found if types.count(game.file.task_type) > 1)
-    if left_out := len(found) - len(usable):
-        logger.warning("%d games are left out: their task type has no other one", left_out)
+        else:
+            not_played.append(game)
+    types = Counter(game.file.task_type for game in found)
+    usable = tuple(game for game in found if types[game.file.task_type] > 1)
     if not usable:
         raise ConfigError(
             f"of {len(games)} games none can be trained on: at least two of one task type are "
             "needed that the expert has played without an error"
         )
-    return usable
+    return TrainingGames(
+        games=usable,
+        not_played=tuple(not_played),
+        alone=tuple(game.file for game in found if types[game.file.task_type] == 1),
+    )
 
 
 def usable_trajectory(record: GameRecord) -> str:
@@ -109,7 +120,7 @@ class Games:
         """Train on games.
 
         Args:
-            games: Of `training_games`.
+            games: Of `training_games`; a worker that only plays needs none.
             settings: How they are remembered and played.
             pool: Lends the engines; it is closed with this.
         """
@@ -191,7 +202,7 @@ class Games:
         memories: EpisodeMemories,
     ) -> ActingState | None:
         """Play a game; None if it did not come to its end."""
-        reason: object = None
+        reason: str | None = None
         for _ in range(_TRIES):
             async with self._pool.aengine() as engine:
                 try:
@@ -200,12 +211,6 @@ class Games:
                         {"callbacks": [memories.calls]},
                         context=ActingContext(engine=engine),
                     )
-                except GameLoadError as error:
-                    if not isinstance(error.__cause__, EngineStoppedError):
-                        logger.warning("the game %s has no score: %s", game.id, error)
-                        return None
-                    reason = error
-                    continue
                 except (GameError, ModelCallError) as error:
                     logger.warning("the game %s has no score: %s", game.id, error)
                     return None

@@ -126,6 +126,7 @@ def locomo(
 
 @app.command()
 def alfworld(
+    context: typer.Context,
     data: AlfworldDataOption = None,
     trajectories: Annotated[
         Path | None,
@@ -168,6 +169,9 @@ def alfworld(
     take: TakeOption = "best",
     tensorboard: TensorboardOption = False,
     wandb: WandbOption = None,
+    executor: ExecutorOption = "local",
+    ray_address: RayAddressOption = None,
+    ray_workers: RayWorkersOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train on ALFWorld's games: remember the expert's trajectories, play other games, learn.
@@ -208,6 +212,12 @@ def alfworld(
         take=take,
         tensorboard=tensorboard,
         wandb=wandb,
+        executor=executor,
+        ray_address=ray_address,
+        ray_workers=ray_workers,
     )
-    given = (trajectories, train_games, config, settings, agent, pack, encoder)
+    # A variable of the environment is there for all commands, and is no wish about this run.
+    source = context.get_parameter_source("data")
+    is_data_named = source is not None and source.name == "COMMANDLINE"
+    given = (is_data_named, trajectories, train_games, config, settings, agent, pack, encoder)
     train(Screen(as_json=as_json), options, new, task="alfworld", has_settings=any(given))

@@ -1,5 +1,6 @@
 """ALFWorld's games as material for training: where engine and replay meet the trainer."""
 
+import asyncio
 import hashlib
 import uuid
 from collections import Counter
@@ -9,7 +10,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from langgraph_memskill.alfworld.engine import check_installed
-from langgraph_memskill.alfworld.games import data_folder, game_by_id, list_games
+from langgraph_memskill.alfworld.games import (
+    check_there,
+    data_folder,
+    game_by_id,
+    list_games,
+)
 from langgraph_memskill.alfworld.pool import EnginePool, default_workers
 from langgraph_memskill.alfworld.records import GameFile
 from langgraph_memskill.alfworld.replay import Records, read_records, replay, write_records
@@ -21,8 +27,11 @@ from langgraph_memskill.errors import ConfigError
 from langgraph_memskill.models import is_extractive
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.trainers.config import TrainConfig, read_config
-from langgraph_memskill.trainers.game_episodes import Games, training_games
+from langgraph_memskill.trainers.episode_kinds import AskedQuery, EpisodeMemories
+from langgraph_memskill.trainers.game_episodes import GamePlan, Games, training_games
+from langgraph_memskill.trainers.game_settings import GameSettings
 from langgraph_memskill.trainers.run_folder import RunManifest
+from langgraph_memskill.workers.specs import EncoderSpec, ModelSpec
 
 TRAJECTORIES_FILE = "trajectories.json"
 """In the folder of a run: what the expert did in the games that it trains on."""
@@ -97,11 +106,16 @@ class NewAlfworldRun:
             write_records(file, chosen)
         else:
             self._play(games, file, manifest.config.concurrency, screen)
-        usable = training_games(games, read_records(file))
-        if left_out := len(games) - len(usable):
+        found = training_games(games, read_records(file))
+        if found.not_played:
             screen.note(
-                f"{counted(left_out, 'game')} of {len(games)} cannot be trained on: the expert "
-                "could not play them, or their task type has no other one"
+                f"{counted(len(found.not_played), 'game')} of {len(games)} cannot be trained on: "
+                "the expert could not play them"
+            )
+        if found.alone:
+            screen.note(
+                f"{counted(len(found.alone), 'game')} of {len(games)} cannot be trained on: their "
+                "task type has no other one"
             )
         return replace(manifest, data_sha256=_content_hash(file, games))
 
@@ -137,6 +151,45 @@ class NewAlfworldRun:
             )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GameRecipe:
+    """How a worker plays games; see `KindRecipe`."""
+
+    data: Path
+    """ALFWorld's data, at the same place on every machine."""
+    settings: GameSettings
+    engines: int
+    """Idle ones that a worker keeps at most."""
+
+    def open(self, model: ModelSpec, encoder: EncoderSpec) -> "WorkerGames":
+        """Make it; the games themselves come with the plans."""
+        check_there(self.data)
+        return WorkerGames((), self.settings, EnginePool(spare=self.engines))
+
+
+class WorkerGames(Games):
+    """Games that a worker of a cluster plays; the driver has chosen them, maybe elsewhere."""
+
+    async def ask(self, plan: GamePlan, memories: EpisodeMemories) -> list[AskedQuery | None]:
+        """Play batch B; see `Games.ask`.
+
+        Raises:
+            ClusterError: If this machine lacks the file of a game.
+        """
+        await asyncio.to_thread(check_there, *(game.path for game in plan.games))
+        return await super().ask(plan, memories)
+
+
+def game_recipe(manifest: RunManifest) -> GameRecipe:
+    """How workers of a cluster play the episodes of a run.
+
+    Args:
+        manifest: What the run was started with.
+    """
+    config = manifest.config
+    return GameRecipe(data=Path(manifest.data), settings=config.games, engines=config.concurrency)
+
+
 def game_episodes(folder: Path, manifest: RunManifest) -> Games:
     """The episodes of a run over games.
 
@@ -157,7 +210,7 @@ def game_episodes(folder: Path, manifest: RunManifest) -> Games:
             "run was started with: restore them"
         )
     known = training_games(games, read_records(file))
-    return Games(known, manifest.config.games, EnginePool(spare=manifest.config.concurrency))
+    return Games(known.games, manifest.config.games, EnginePool(spare=manifest.config.concurrency))
 
 
 def _games(manifest: RunManifest) -> list[GameFile]:

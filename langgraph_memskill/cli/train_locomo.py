@@ -103,6 +103,18 @@ class ConversationRecipe:
         return Conversations(traces=(), scorer=judge_scorer((self.judge or model).load(encoder)))
 
 
+def conversation_recipe(manifest: RunManifest) -> ConversationRecipe:
+    """How workers of a cluster make the episodes of a run.
+
+    Args:
+        manifest: What the run was started with.
+    """
+    return ConversationRecipe(
+        reward=manifest.config.reward,
+        judge=None if manifest.judge is None else ModelSpec(spec=manifest.judge),
+    )
+
+
 def conversation_episodes(manifest: RunManifest, model: BaseChatModel) -> Conversations:
     """The episodes of a run over conversations.
 

@@ -71,14 +71,15 @@ def episode_recipe(manifest: "RunManifest") -> "KindRecipe":
         manifest: What the run was started with.
 
     Raises:
-        ConfigError: If its episodes cannot be spread.
+        ConfigError: If its task is unknown.
     """
-    if manifest.task != "locomo":
-        raise ConfigError(f"episodes over {manifest.task} are played in one process: no --executor")
-    from langgraph_memskill.cli.train_locomo import ConversationRecipe
-    from langgraph_memskill.workers.specs import ModelSpec
+    match manifest.task:
+        case "locomo":
+            from langgraph_memskill.cli.train_locomo import conversation_recipe
 
-    return ConversationRecipe(
-        reward=manifest.config.reward,
-        judge=None if manifest.judge is None else ModelSpec(spec=manifest.judge),
-    )
+            return conversation_recipe(manifest)
+        case "alfworld":
+            from langgraph_memskill.cli.train_alfworld import game_recipe
+
+            return game_recipe(manifest)
+    raise ConfigError(f"a run over {manifest.task!r} is known to no part of this package")

@@ -85,10 +85,14 @@ def test_without_trajectories_the_expert_plays_first(run: Run, data: Path) -> No
 
 
 def test_a_run_goes_on_only_with_the_games_that_it_was_started_with(
-    run: Run, tmp_path: Path
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = write_games(tmp_path / "games", train=4)
     train(run, "--data", data, "--out", "r", *QUICK)
+    refused = run("train", "alfworld", "--resume", "r", "--data", data)
+    assert refused.exit_code == 1
+    assert "--resume goes on with the run's own settings" in refused.stderr
+    monkeypatch.setenv("ALFWORLD_DATA", "/elsewhere")  # is there for all commands
     assert train(run, "--resume", "r").exit_code == 0
     wrong = run("train", "locomo", "--resume", "r")
     assert "memskill train alfworld --resume r" in wrong.stderr

@@ -98,7 +98,8 @@ def test_what_the_expert_could_not_play_is_not_trained_on() -> None:
     records = {(str(file.task_type), file.id): solved for file in (*files[:2], alone)}
     records[str(TaskType.PICK), files[2].id] = GameRecord(trajectory="x", error="it broke")
     found = training_games([*files, alone], records)
-    assert [game.file for game in found] == files[:2]
+    assert [game.file for game in found.games] == files[:2]
+    assert (found.not_played, found.alone) == (tuple(files[2:]), (alone,))
     with pytest.raises(ConfigError, match="of 1 games none can be trained on"):
         training_games([alone], records)
 
