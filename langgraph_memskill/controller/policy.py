@@ -136,11 +136,12 @@ class SkillPolicy(nn.Module):
 
 def _linear(width_in: int, width_out: int, generator: torch.Generator) -> nn.Linear:
     """A layer with PyTorch's default start, drawn from the given generator."""
-    layer = nn.Linear(width_in, width_out, device="meta").to_empty(device="cpu")
+    layer = nn.Linear(width_in, width_out, device="meta")
     bound = 1 / math.sqrt(width_in)
-    with torch.no_grad():
-        layer.weight.uniform_(-bound, bound, generator=generator)
-        layer.bias.uniform_(-bound, bound, generator=generator)
+    # Not by `to_empty`, for which PyTorch imports SymPy: that takes seconds.
+    for name, shape in (("weight", (width_out, width_in)), ("bias", (width_out,))):
+        drawn = torch.empty(shape).uniform_(-bound, bound, generator=generator)
+        setattr(layer, name, nn.Parameter(drawn))
     return layer
 
 

@@ -24,7 +24,6 @@ from langgraph_memskill.settings import Settings
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.stores.in_process import in_process_store
 from langgraph_memskill.stores.pending import PendingSpans
-from langgraph_memskill.token_overlap import token_f1
 
 _NAMESPACE = ("gate",)
 _MANY_EPISODES = 5
@@ -253,4 +252,7 @@ def _scores(bank: SkillBank, episode: HeldOutEpisode, parts: GateParts) -> list[
 
 
 def _best_f1(question: HeldOutQuestion, answer: str) -> float:
+    # Here, because NLTK takes longer to import than everything else of a memory together.
+    from langgraph_memskill.token_overlap import token_f1
+
     return max(token_f1(answer, expected) for expected in question.expected)

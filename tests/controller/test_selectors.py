@@ -218,10 +218,13 @@ def test_chance_gives_every_ordered_choice_the_same_probability(requests, bank):
     assert all(abs(first.count(name) - 140) < 43 for name in NAMES)
 
 
-def test_the_selectors_load_no_torch_until_a_controller_is_used():
+def test_the_selectors_load_no_torch_until_a_controller_is_used_and_then_no_more():
     code = (
         "import sys; import langgraph_memskill.controller.selectors; "
         "import langgraph_memskill.controller.files; "
-        "sys.exit(bool({'torch', 'transformers', 'chromadb'} & set(sys.modules)))"
+        "assert not {'torch', 'transformers', 'chromadb'} & set(sys.modules); "
+        "from langgraph_memskill.controller.policy import SkillPolicy; "
+        "SkillPolicy(state_dim=2, skill_dim=1); "
+        "assert not {'sympy', 'torch._dynamo'} & set(sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
