@@ -183,6 +183,10 @@ def redacted_tracer(client: Client | None = None, project: str | None = None) ->
 class _RedactedTracer(LangChainTracer):
     """Takes the payloads out of every run before the client sees it."""
 
+    @staticmethod
+    def _get_stacktrace(error: BaseException) -> str:
+        return type(error).__name__  # not the message: it may repeat a prompt
+
     def _persist_run_single(self, run: Any) -> None:
         super()._persist_run_single(_without_payloads(run))
 
@@ -192,6 +196,5 @@ class _RedactedTracer(LangChainTracer):
 
 
 def _without_payloads(run: Any) -> Any:
-    error = None if run.error is None else str(run.error).partition("(")[0][:80]
     nothing: dict[str, Any] = {"inputs": {}, "outputs": {}, "events": [], "serialized": None}
-    return run.model_copy(update={**nothing, "error": error})
+    return run.model_copy(update=nothing)

@@ -7,6 +7,7 @@ from typing import Any
 from unittest.mock import create_autospec
 
 import pytest
+from langchain_core.runnables import RunnableLambda
 from langchain_core.tracers import LangChainTracer
 from langsmith import Client
 
@@ -152,3 +153,20 @@ def test_a_failed_call_tells_langsmith_the_kind_of_error_only(
     errors = {update["error"] for update in updates if update["error"]}
     assert "ConnectionError" in errors
     assert "the endpoint is down" not in repr(updates)
+
+
+def test_an_error_that_is_shown_by_its_message_is_redacted_as_well() -> None:
+    class BareError(Exception):
+        def __repr__(self) -> str:
+            return str(self)
+
+    def fail(text: str) -> str:
+        raise BareError(text)
+
+    client = create_autospec(Client, instance=True)
+    client.tracing_queue = None
+    with pytest.raises(BareError):
+        RunnableLambda(fail).invoke("xyzzy", {"callbacks": [redacted_tracer(client)]})
+    [update] = [call.kwargs for call in client.update_run.call_args_list]
+    assert update["error"] == "BareError"
+    assert "xyzzy" not in repr(client.mock_calls)

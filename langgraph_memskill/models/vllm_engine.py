@@ -33,6 +33,8 @@ _STOP_S = 30.0
 
 _shared: "weakref.WeakValueDictionary[str, VllmEngine]" = weakref.WeakValueDictionary()
 _sharing = threading.Lock()
+_stopping: set[threading.Thread] = set()
+"""Each ends an engine that was dropped where nobody may wait."""
 
 
 def shared_engine(arguments: Mapping[str, Any]) -> "VllmEngine":
@@ -50,6 +52,8 @@ def shared_engine(arguments: Mapping[str, Any]) -> "VllmEngine":
     with _sharing:
         engine = _shared.get(key)
         if engine is None or engine.is_dead:
+            for thread in tuple(_stopping):
+                thread.join()  # the next engine may need the memory
             engine = _shared[key] = VllmEngine(arguments)
         return engine
 
@@ -64,16 +68,13 @@ class VllmEngine:
             arguments: As for `shared_engine`, with the same errors.
         """
         self.model = str(arguments["model"])
-        self._loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=_run, args=[self._loop], name="memskill-vllm", daemon=True)
-        thread.start()
-        self._stop = weakref.finalize(self, _stop, self._loop, thread, running := [])
+        self._home = _Home()
+        self._stop = weakref.finalize(self, _stop, self._home)
         try:
-            self._engine = self._submit(_start(arguments)).result()
+            self._engine = self._submit(self._home.start(arguments)).result()
         except BaseException:
             self._stop()
             raise
-        running.append(self._engine)
 
     @property
     def is_dead(self) -> bool:
@@ -93,7 +94,7 @@ class VllmEngine:
         return self._submit(_answer(self._engine, prompt, sampling(options)))
 
     def _submit(self, work: Coroutine[Any, Any, Any]) -> "Future[Any]":
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        return asyncio.run_coroutine_threadsafe(work, self._home.loop)
 
 
 def sampling(options: Mapping[str, Any]) -> Any:
@@ -117,7 +118,81 @@ def sampling(options: Mapping[str, Any]) -> Any:
         raise ConfigError(f"vLLM takes no such call: {_line(error)}") from error
 
 
-async def _start(arguments: Mapping[str, Any]) -> Any:
+class _Home:
+    """The thread and the event loop that an engine lives in."""
+
+    def __init__(self) -> None:
+        """Begin with no engine."""
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="memskill-vllm", daemon=True)
+        self._engine: Any = None
+        self._is_loading = True
+        self._is_ending = False
+        self._changing = threading.Lock()
+        self._thread.start()
+
+    async def start(self, arguments: Mapping[str, Any]) -> Any:
+        """Start the engine; to be run in the loop.
+
+        Raises:
+            ModelCallError: If vLLM cannot load the model, or was told to end meanwhile.
+        """
+        engine = None
+        try:
+            engine = _started(arguments)
+        finally:
+            with self._changing:
+                self._is_loading = False
+                self._engine = engine
+                is_wanted = not self._is_ending
+        if not is_wanted:
+            # Whoever waited for it was interrupted: nobody else would ever end it.
+            engine.shutdown()
+            raise ModelCallError(f"loading {arguments['model']!r} was broken off")
+        return engine
+
+    def end(self) -> None:
+        """End requests, engine and thread, and wait for it; what still loads ends after that."""
+        with self._changing:
+            self._is_ending = True
+            engine, is_loading = self._engine, self._is_loading
+        if not is_loading:
+            with suppress(TimeoutError):
+                asyncio.run_coroutine_threadsafe(_wind_up(), self.loop).result(_STOP_S)
+        if engine is not None:
+            with suppress(Exception):  # it may be dead already
+                engine.shutdown()
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        if not is_loading:
+            self._thread.join(_STOP_S)
+
+    def _run(self) -> None:
+        try:
+            self.loop.run_forever()
+        finally:
+            self.loop.close()
+
+
+def _stop(home: _Home) -> None:
+    """End an engine; an event loop that dropped its last user does not wait for it."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        home.end()
+        return
+
+    def end() -> None:
+        try:
+            home.end()
+        finally:
+            _stopping.discard(threading.current_thread())
+
+    thread = threading.Thread(target=end, name="memskill-vllm-end")
+    _stopping.add(thread)
+    thread.start()
+
+
+def _started(arguments: Mapping[str, Any]) -> Any:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:
@@ -144,25 +219,6 @@ async def _answer(engine: Any, prompt: list[int], params: Any) -> Any:
     async for output in engine.generate(request, params, request_id=uuid.uuid4().hex):
         last = output
     return last
-
-
-def _run(loop: asyncio.AbstractEventLoop) -> None:
-    try:
-        loop.run_forever()
-    finally:
-        loop.close()
-
-
-def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread, running: list[Any]) -> None:
-    if thread is not threading.current_thread():
-        with suppress(TimeoutError):
-            asyncio.run_coroutine_threadsafe(_wind_up(), loop).result(_STOP_S)
-    for engine in running:
-        with suppress(Exception):  # it may be dead already
-            engine.shutdown()
-    loop.call_soon_threadsafe(loop.stop)
-    if thread is not threading.current_thread():
-        thread.join(_STOP_S)
 
 
 async def _wind_up() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +27,8 @@ from langgraph_memskill.models.vllm_engine import VllmEngine, shared_engine
 from langgraph_memskill.sentence_models import model_name
 
 _UNSAFE_FORMATS = {"auto", "pt", "npcache"}
+_OF_ENGINE_ON_THE_HUB = ("tokenizer", "hf_config_path")
+"""Arguments of vLLM's engine that it would download if they named something on the hub."""
 
 
 class VllmChatModel(GuidedChatModel):
@@ -108,6 +111,7 @@ class VllmChatModel(GuidedChatModel):
         if find_spec("vllm") is None:
             raise missing_dependency("vllm", "vllm", "Running a model with vLLM in here")
         self._folder = _find_weights(self.model)
+        self.engine = {**self.engine, **_local_parts(self.engine)}
 
     @property
     def model_name(self) -> str:
@@ -251,7 +255,18 @@ class VllmChatModel(GuidedChatModel):
         )
 
 
-def _find_weights(model: Path | str) -> Path:
+def _local_parts(engine: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of an engine that name other things of the hub, as what is on this machine."""
+    found: dict[str, Any] = {
+        name: str(_find_folder(engine[name])) for name in _OF_ENGINE_ON_THE_HUB if engine.get(name)
+    }
+    drafts = engine.get("speculative_config")
+    if isinstance(drafts, Mapping) and drafts.get("model"):
+        found["speculative_config"] = {**drafts, "model": str(_find_weights(drafts["model"]))}
+    return found
+
+
+def _find_folder(model: Path | str) -> Path:
     folder = Path(model).expanduser()
     if not folder.is_dir():
         name = str(model)
@@ -264,6 +279,11 @@ def _find_weights(model: Path | str) -> Path:
                 f"nothing is downloaded unasked: run `hf download {name}`, or name a folder"
             )
         folder = found
+    return folder
+
+
+def _find_weights(model: Path | str) -> Path:
+    folder = _find_folder(model)
     if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
         raise ModelCallError(
             f"the folder {str(folder)!r} holds no model for vLLM: it needs config.json and "

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -216,6 +216,70 @@ def test_the_engine_stops_with_the_last_model(fake: Path) -> None:
     assert set(threading.enumerate()) <= threads
 
 
+async def test_an_event_loop_that_drops_the_last_model_does_not_wait_for_the_engine(
+    fake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    ended_in: list[threading.Thread] = []
+
+    def shutdown(engine: Engine) -> None:
+        ended_in.append(threading.current_thread())
+        assert go_on.wait(60)
+        engine.is_stopped = True
+
+    monkeypatch.setattr(Engine, "shutdown", shutdown)
+    model = VllmChatModel(model=fake)
+    engine = await asyncio.to_thread(engine_of, model)
+    del model
+    gc.collect()
+    assert not engine.is_stopped
+    waiting = asyncio.create_task(VllmChatModel(model=fake).ainvoke("Say hello"))
+    while not ended_in:
+        await asyncio.sleep(0.001)
+    assert ended_in != [threading.current_thread()]
+    assert len(Engine.started) == 1, "the next engine waits for the memory of the first"
+    go_on.set()
+    assert (await waiting).text == "hello"
+    assert engine.is_stopped
+
+
+def test_an_engine_whose_loading_is_interrupted_is_ended(
+    fake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = set(threading.enumerate())
+    is_loading, go_on = threading.Event(), threading.Event()
+    made: list[Engine] = []
+
+    def load(arguments: dict[str, Any]) -> Engine:
+        is_loading.set()
+        assert go_on.wait(60)
+        made.append(Engine(arguments))
+        return made[0]
+
+    class Interrupted(Future):  # type: ignore[type-arg]
+        def result(self, timeout: float | None = None) -> Any:
+            assert is_loading.wait(60)
+            raise KeyboardInterrupt
+
+    module = sys.modules["vllm.v1.engine.async_llm"]
+    monkeypatch.setattr(module, "AsyncLLM", SimpleNamespace(from_engine_args=load))
+    send = vllm_engine.VllmEngine._submit
+
+    def submit(self: Any, work: Any) -> Any:
+        send(self, work)
+        return Interrupted()
+
+    monkeypatch.setattr(vllm_engine.VllmEngine, "_submit", submit)
+    with pytest.raises(KeyboardInterrupt):
+        VllmChatModel(model=fake).invoke("Say hello")
+    left = set(threading.enumerate()) - threads
+    go_on.set()
+    for thread in left:
+        thread.join(60)
+    assert made[0].is_stopped
+    assert set(threading.enumerate()) <= threads
+
+
 def test_a_dead_engine_is_replaced(fake: Path) -> None:
     model = VllmChatModel(model=fake)
     engine_of(model).errored = True
@@ -305,6 +369,26 @@ def test_a_model_that_is_not_here_is_never_downloaded(fake: Path, tmp_path: Path
         load_model("vllm:nobody/nothing-like-it")
     with pytest.raises(ModelCallError, match="there is no folder"):
         load_model(f"vllm:{tmp_path}/missing")
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        {"tokenizer": "nobody/nothing-like-it"},
+        {"hf_config_path": "nobody/nothing-like-it"},
+        {"speculative_config": {"model": "nobody/nothing-like-it", "num_speculative_tokens": 2}},
+    ],
+)
+def test_nothing_else_of_the_engine_is_downloaded(fake: Path, engine: dict[str, Any]) -> None:
+    with pytest.raises(ModelCallError, match="hf download nobody/nothing-like-it"):
+        VllmChatModel(model=fake, engine=engine)
+
+
+def test_other_folders_of_the_engine_are_taken_as_they_are(fake: Path, tmp_path: Path) -> None:
+    drafts = {"model": str(fake), "num_speculative_tokens": 2}
+    engine = {"tokenizer": str(tmp_path), "speculative_config": drafts}
+    engine_of(VllmChatModel(model=fake, engine=engine))
+    assert engine.items() <= Engine.started[0].items()
 
 
 @pytest.mark.parametrize("missing", ["config.json", "model.safetensors"])
