@@ -71,7 +71,7 @@ class VllmEngine:
         self._home = _Home()
         self._stop = weakref.finalize(self, _stop, self._home)
         try:
-            self._engine = self._submit(self._home.start(arguments)).result()
+            self._submit(self._home.start(arguments)).result()
         except BaseException:
             self._stop()
             raise
@@ -79,7 +79,8 @@ class VllmEngine:
     @property
     def is_dead(self) -> bool:
         """Whether its process has ended; a new engine is needed then."""
-        return bool(self._engine.errored)
+        engine = self._home.engine
+        return engine is None or bool(engine.errored)
 
     def request(self, prompt: list[int], options: Mapping[str, Any]) -> "Future[Any]":
         """Send a prompt; cancelling the future takes it back.
@@ -91,7 +92,7 @@ class VllmEngine:
         Returns:
             The future of vLLM's `RequestOutput`.
         """
-        return self._submit(_answer(self._engine, prompt, sampling(options)))
+        return self._submit(_answer(self._home.engine, prompt, sampling(options)))
 
     def _submit(self, work: Coroutine[Any, Any, Any]) -> "Future[Any]":
         return asyncio.run_coroutine_threadsafe(work, self._home.loop)
@@ -125,13 +126,15 @@ class _Home:
         """Begin with no engine."""
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="memskill-vllm", daemon=True)
-        self._engine: Any = None
+        self.engine: Any = None
+        """The only reference to it: when this one goes, vLLM cleans up, for which it needs its
+        modules, which the end of the program takes away."""
         self._is_loading = True
         self._is_ending = False
         self._changing = threading.Lock()
         self._thread.start()
 
-    async def start(self, arguments: Mapping[str, Any]) -> Any:
+    async def start(self, arguments: Mapping[str, Any]) -> None:
         """Start the engine; to be run in the loop.
 
         Raises:
@@ -143,19 +146,19 @@ class _Home:
         finally:
             with self._changing:
                 self._is_loading = False
-                self._engine = engine
                 is_wanted = not self._is_ending
+                self.engine = engine if is_wanted else None
         if not is_wanted:
             # Whoever waited for it was interrupted: nobody else would ever end it.
             engine.shutdown()
             raise ModelCallError(f"loading {arguments['model']!r} was broken off")
-        return engine
 
     def end(self) -> None:
         """End requests, engine and thread, and wait for it; what still loads ends after that."""
         with self._changing:
             self._is_ending = True
-            engine, is_loading = self._engine, self._is_loading
+            engine, self.engine = self.engine, None
+            is_loading = self._is_loading
         if not is_loading:
             with suppress(TimeoutError):
                 asyncio.run_coroutine_threadsafe(_wind_up(), self.loop).result(_STOP_S)

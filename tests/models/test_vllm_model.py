@@ -142,7 +142,7 @@ def fake(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
 
 
 def engine_of(model: VllmChatModel) -> Any:
-    return model._loaded()._engine
+    return model._loaded()._home.engine
 
 
 def test_a_reply_has_its_text_usage_and_model(fake: Path) -> None:
