@@ -140,34 +140,35 @@ class _Home:
         Raises:
             ModelCallError: If vLLM cannot load the model, or was told to end meanwhile.
         """
-        engine = None
         try:
-            engine = _started(arguments)
+            # No local name for it: tracebacks that vLLM keeps would keep that, too.
+            self.engine = _started(arguments)
         finally:
             with self._changing:
                 self._is_loading = False
                 is_wanted = not self._is_ending
-                self.engine = engine if is_wanted else None
         if not is_wanted:
             # Whoever waited for it was interrupted: nobody else would ever end it.
-            engine.shutdown()
+            self.engine.shutdown()
+            self.engine = None
             raise ModelCallError(f"loading {arguments['model']!r} was broken off")
 
     def end(self) -> None:
         """End requests, engine and thread, and wait for it; what still loads ends after that."""
         with self._changing:
             self._is_ending = True
-            engine, self.engine = self.engine, None
             is_loading = self._is_loading
-        if not is_loading:
-            with suppress(TimeoutError):
-                asyncio.run_coroutine_threadsafe(_wind_up(), self.loop).result(_STOP_S)
-        if engine is not None:
+        if is_loading:
+            self.loop.call_soon_threadsafe(self.loop.stop)
+            return
+        with suppress(TimeoutError):
+            asyncio.run_coroutine_threadsafe(_wind_up(), self.loop).result(_STOP_S)
+        if self.engine is not None:
             with suppress(Exception):  # it may be dead already
-                engine.shutdown()
+                self.engine.shutdown()
+        self.engine = None
         self.loop.call_soon_threadsafe(self.loop.stop)
-        if not is_loading:
-            self._thread.join(_STOP_S)
+        self._thread.join(_STOP_S)
 
     def _run(self) -> None:
         try:
