@@ -5,6 +5,7 @@ weights are worked on in a process of vLLM's own.
 """
 
 import asyncio
+import atexit
 import json
 import os
 import threading
@@ -75,6 +76,9 @@ class VllmEngine:
         except BaseException:
             self._stop()
             raise
+        # The finalizer's own turn at the end of the program comes after that of `multiprocessing`,
+        # which would have killed the engine's process in the middle of its work.
+        atexit.register(self._stop)
 
     @property
     def is_dead(self) -> bool:
