@@ -1,8 +1,6 @@
 """A process killed between any two writes leaves the old bank or the new one, never a mixture."""
 
-import os
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,39 +9,17 @@ from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.skills.version_files import read_bank_files
 from langgraph_memskill.skills.version_records import VersionAuthor, VersionNote
 from langgraph_memskill.skills.versions import VERSIONS_FOLDER, SkillVersions
+from tests.forks import Forks, forks_of
 from tests.skills.conftest import MakeSkill
+from tests.skills.version_process import KILLED
 
-KILLED = 77
-_PROGRAM = """
-import os, sys
-from pathlib import Path
-from langgraph_memskill.skills.versions import SkillVersions
-
-root, version, deaths = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-left = deaths
-
-def dying(call):
-    def before(*args, **options):
-        global left
-        if left == 0:
-            os._exit(77)
-        left -= 1
-        return call(*args, **options)
-    return before
-
-os.replace, Path.unlink, os.fsync = dying(os.replace), dying(Path.unlink), dying(os.fsync)
-versions = SkillVersions(root / "skill_versions", root / "skills")
-if version == "rollback":
-    versions.rollback("1")
-else:
-    versions.activate(version)
-"""
 NOTE = VersionNote(author=VersionAuthor.DESIGNER, reason="better")
 
 
-def run(root: Path, version: str, deaths: int) -> int:
-    command = [sys.executable, "-c", _PROGRAM, str(root), version, str(deaths)]
-    return subprocess.run(command, check=False, env=dict(os.environ)).returncode
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    with forks_of("tests.skills.version_process") as forks:
+        yield forks
 
 
 def prepared(root: Path, make_skill: MakeSkill) -> tuple[SkillVersions, str]:
@@ -58,13 +34,13 @@ def prepared(root: Path, make_skill: MakeSkill) -> tuple[SkillVersions, str]:
 
 
 @pytest.mark.slow
-def test_kills_between_any_two_writes(tmp_path: Path, make_skill: MakeSkill) -> None:
+def test_kills_between_any_two_writes(forks: Forks, tmp_path: Path, make_skill: MakeSkill) -> None:
     deaths, outcomes = 0, []
     while True:
         versions, new = prepared(tmp_path / str(deaths), make_skill)
         old = versions.log()[0].id
         whole = [versions.files(old), versions.files(new)]
-        code = run(tmp_path / str(deaths), new, deaths)
+        code = forks.run(tmp_path / str(deaths), new, deaths).returncode
         bank = versions.load()
         files = read_bank_files(tmp_path / str(deaths) / "skills")
         assert files in whole
@@ -86,7 +62,7 @@ def test_kills_between_any_two_writes(tmp_path: Path, make_skill: MakeSkill) -> 
 
 @pytest.mark.slow
 def test_a_killed_rollback_of_broken_files_is_brought_to_its_end(
-    tmp_path: Path, make_skill: MakeSkill
+    forks: Forks, tmp_path: Path, make_skill: MakeSkill
 ) -> None:
     deaths, ends = 0, []
     while True:
@@ -94,7 +70,7 @@ def test_a_killed_rollback_of_broken_files_is_brought_to_its_end(
         versions, new = prepared(root, make_skill)
         versions.activate(new)
         (root / "skills" / "alpha" / "SKILL.md").write_bytes(b"broken")
-        code = run(root, "rollback", deaths)
+        code = forks.run(root, "rollback", deaths).returncode
         if not versions._switches().settled:
             versions.load()
             assert read_bank_files(root / "skills") == versions.files("1")

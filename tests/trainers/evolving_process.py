@@ -1,12 +1,11 @@
 """A run whose skills evolve, in a process of its own, which kills itself at a given point.
 
-Usage: python evolving_process.py RUN_FOLDER [calls:N | designs:N | writes:N]
+Its arguments are RUN_FOLDER [calls:N | designs:N | writes:N].
 """
 
-import importlib.util
+import importlib
 import itertools
 import os
-import sys
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,9 @@ from langgraph_memskill.testing.designer import RuleDesigner
 from langgraph_memskill.trainers.loop import TrainingRun
 from langgraph_memskill.trainers.skill_evolution import SkillEvolution
 from langgraph_memskill.trainers.stages import EvolutionPlan, StageSettings
+from tests.conftest import WordEncoder
+from tests.forks import serve
+from tests.trainers import training_process as process
 
 PLAN = EvolutionPlan(
     designer="rules",
@@ -26,50 +28,35 @@ PLAN = EvolutionPlan(
 )
 
 
-def training_process() -> Any:
-    """The run without evolution that this one is made from."""
-    path = Path(__file__).with_name("training_process.py")
-    spec = importlib.util.spec_from_file_location("training_process", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 async def scorer(question: Any, answer: Any) -> float | None:
     """Token F1, but for one question in two, which never succeeds."""
     found = await make_scorer("f1")(question, answer)
     return found if found is None or question.category == 1 else found * 0.4
 
 
-def make_run(folder: Path, process: Any) -> tuple[TrainingRun, SkillEvolution]:
+def make_run(folder: Path) -> tuple[TrainingRun, SkillEvolution]:
     """Five stages of two updates."""
-    module = process.fakes()
     config = replace(process.CONFIG, outer_epochs=5, inner_epochs=2, bias_updates=3)
-    encoder = module.WordEncoder()
+    encoder = WordEncoder()
     evolution = SkillEvolution.with_designer(PLAN, RuleDesigner(), encoder, folder)
-    run = process.make_run(
-        folder, config, module=module, encoder=encoder, evolution=evolution, scorer=scorer
-    )
+    run = process.make_run(folder, config, encoder=encoder, evolution=evolution, scorer=scorer)
     return run, evolution
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     """Train, or go on, and die where the second argument says."""
-    process = training_process()
-    kind, _, number = (sys.argv[2] if len(sys.argv) > 2 else "never:0").partition(":")
+    kind, _, number = (arguments[1] if len(arguments) > 1 else "never:0").partition(":")
     numbers = itertools.count(1)  # one step of it is whole, whatever thread takes it
 
     def counted(call: Any) -> Any:
-        def dying(*arguments: Any, **options: Any) -> Any:
+        def dying(*given: Any, **options: Any) -> Any:
             if next(numbers) == int(number):
                 process.die()
-            return call(*arguments, **options)
+            return call(*given, **options)
 
         return dying
 
-    run, evolution = make_run(Path(sys.argv[1]), process)
+    run, evolution = make_run(Path(arguments[0]))
     with closing(evolution):
         if kind == "calls":
             model = type(run._parts.model)
@@ -83,4 +70,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    importlib.import_module("torch._dynamo")  # optimizers need it; once, instead of in every fork
+    serve(main)

@@ -1,13 +1,12 @@
 """A training run over games in a process of its own, which kills itself at a given point.
 
-Usage: python game_training_process.py DATA REPLAY RUN_FOLDER [steps:N | calls:N]
+Its arguments are DATA REPLAY RUN_FOLDER [steps:N | calls:N].
 """
 
-import importlib.util
+import importlib
 import itertools
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,9 @@ from langgraph_memskill import embedding
 from langgraph_memskill.alfworld.engine import Engine
 from langgraph_memskill.cli import app
 from langgraph_memskill.extractive.model import ExtractiveChatModel
+from langgraph_memskill.trainers import loop  # noqa: F401  # before the forks, which need it
+from tests.conftest import WordEncoder
+from tests.forks import serve
 
 SETTINGS = (
     "outer_epochs=1", "inner_epochs=3", "episodes=2", "hidden_dim=8", "concurrency=2",
@@ -24,30 +26,19 @@ SETTINGS = (
 )  # fmt: skip
 
 
-def toy_encoder() -> Any:
-    """The toy encoder from the tests' conftest."""
-    path = Path(__file__).parents[1] / "conftest.py"
-    spec = importlib.util.spec_from_file_location("fakes", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.WordEncoder()
-
-
-def main() -> None:
+def main(arguments: list[str]) -> None:
     """Train, or go on, and die where the last argument says."""
-    data, replay, folder = sys.argv[1:4]
-    kind, _, number = (sys.argv[4] if len(sys.argv) > 4 else "never:0").partition(":")
+    data, replay, folder = arguments[:3]
+    kind, _, number = (arguments[3] if len(arguments) > 3 else "never:0").partition(":")
     numbers = itertools.count(1)  # one step of it is whole, whatever thread takes it
-    encoder = toy_encoder()
+    encoder = WordEncoder()
     embedding.load_encoder = lambda *_, **__: encoder
 
     def counted(call: Any) -> Any:
-        def dying(*arguments: Any, **options: Any) -> Any:
+        def dying(*given: Any, **options: Any) -> Any:
             if next(numbers) == int(number):
                 os.kill(os.getpid(), signal.SIGKILL)
-            return call(*arguments, **options)
+            return call(*given, **options)
 
         return dying
 
@@ -58,12 +49,13 @@ def main() -> None:
             ExtractiveChatModel._generate
         )
     if (Path(folder) / "run.json").exists():
-        arguments = ["--resume", folder]
+        options = ["--resume", folder]
     else:
-        arguments = ["--data", data, "--train", replay, "--out", folder]
-        arguments += [f"--set={setting}" for setting in SETTINGS]
-    app(["train", "alfworld", *arguments])
+        options = ["--data", data, "--train", replay, "--out", folder]
+        options += [f"--set={setting}" for setting in SETTINGS]
+    app(["train", "alfworld", *options])
 
 
 if __name__ == "__main__":
-    main()
+    importlib.import_module("torch._dynamo")  # optimizers need it; once, instead of in every fork
+    serve(main)

@@ -1,9 +1,7 @@
 """Runs whose skills evolve, killed for real at many points; they end as if they never had been."""
 
-import os
 import signal
-import subprocess
-import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +11,22 @@ from safetensors.torch import load_file
 
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.skills.versions import SkillVersions
+from tests.forks import forks_of
 
-SCRIPT = Path(__file__).with_name("evolving_process.py")
+Train = Callable[..., int]
 
 
-def train(folder: Path, *point: str) -> int:
-    command = [sys.executable, str(SCRIPT), str(folder), *point]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=500, check=False
-    )
-    assert done.returncode in (0, -signal.SIGKILL), done.stderr
-    return done.returncode
+@pytest.fixture(scope="module")
+def train() -> Iterator[Train]:
+    """Trains in a process of its own."""
+    with forks_of("tests.trainers.evolving_process") as forks:
+
+        def run(folder: Path, *point: str) -> int:
+            done = forks.run(folder, *point)
+            assert done.returncode in (0, -signal.SIGKILL), done.stderr
+            return done.returncode
+
+        yield run
 
 
 def versions(folder: Path) -> SkillVersions:
@@ -48,7 +50,7 @@ def banks(folder: Path) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def unbroken(train: Train, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("unbroken")
     assert train(folder) == 0
     return folder
@@ -83,7 +85,7 @@ def test_a_stage_that_is_worse_is_rolled_back(unbroken: Path) -> None:
     ],
 )
 def test_a_killed_run_ends_with_the_same_skills_and_weights(
-    points: list[str], unbroken: Path, tmp_path: Path
+    points: list[str], train: Train, unbroken: Path, tmp_path: Path
 ) -> None:
     for point in points:
         assert train(tmp_path, point) == -signal.SIGKILL

@@ -1,11 +1,9 @@
 """Runs over games that are killed for real, and go on; the real engine plays tiny games."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,10 +15,10 @@ from langgraph_memskill.alfworld.pool import EnginePool
 from langgraph_memskill.alfworld.replay import replay
 from langgraph_memskill.trainers.metrics.reading import read_lines
 from tests.alfworld.tiny_games import write_games
+from tests.forks import Forks, forks_of
 
 pytest.importorskip("alfworld", reason="the extra alfworld is not installed")
 
-SCRIPT = Path(__file__).with_name("game_training_process.py")
 MARK = "MEMSKILL_TEST_RUN"
 
 
@@ -32,19 +30,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def train(data: Path, folder: Path, point: str = "") -> int:
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    with forks_of("tests.trainers.game_training_process") as forks:
+        yield forks
+
+
+def train(forks: Forks, data: Path, folder: Path, *point: str) -> int:
     """Train in a process, and see that no engine outlives it."""
     mark = uuid.uuid4().hex
-    command = [sys.executable, SCRIPT, data, data / "train.json", folder, *filter(None, [point])]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", MARK: mark}
-    done = subprocess.run(
-        list(map(str, command)),
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    done = forks.run(data, data / "train.json", folder, *point, environment={MARK: mark})
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
     deadline = time.monotonic() + 120
     while processes_with(mark):
@@ -78,14 +73,14 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks at /proc")
 def test_a_killed_run_ends_with_the_weights_of_one_that_never_was(
-    data: Path, tmp_path: Path
+    forks: Forks, data: Path, tmp_path: Path
 ) -> None:
     unbroken, killed = tmp_path / "unbroken", tmp_path / "killed"
-    assert train(data, unbroken) == 0
+    assert train(forks, data, unbroken) == 0
     # An update plays two games of up to three commands.
     for point in ("steps:3", "steps:8"):  # in the first update, and in a later one
-        assert train(data, killed, point) == -signal.SIGKILL
-    assert train(data, killed) == 0
+        assert train(forks, data, killed, point) == -signal.SIGKILL
+    assert train(forks, data, killed) == 0
     expected, found = weights(unbroken), weights(killed)
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], expected[name]) for name in expected)

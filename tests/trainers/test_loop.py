@@ -1,8 +1,6 @@
 import asyncio
-import importlib.util
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -19,17 +17,8 @@ from langgraph_memskill.trainers.metrics.names import Metric
 from langgraph_memskill.trainers.metrics.reading import read_lines
 from langgraph_memskill.trainers.results import result_folders
 from langgraph_memskill.trainers.sampling import sample_questions
+from tests.trainers import training_process as process
 
-
-def load_process():
-    path = Path(__file__).with_name("training_process.py")
-    spec = importlib.util.spec_from_file_location("training_process", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-process = load_process()
 SHORT = replace(process.CONFIG, outer_epochs=1, inner_epochs=2)
 
 

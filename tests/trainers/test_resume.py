@@ -1,9 +1,7 @@
 """Runs that are killed for real, at many points, and go on."""
 
-import os
 import signal
-import subprocess
-import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,18 +11,22 @@ from safetensors.torch import load_file
 from langgraph_memskill.traces.episodes import read_recorded
 from langgraph_memskill.traces.reader import TraceReader
 from langgraph_memskill.trainers.metrics.reading import read_lines
+from tests.forks import forks_of
 
-SCRIPT = Path(__file__).with_name("training_process.py")
+Train = Callable[..., int]
 
 
-def train(folder: Path, *point: str) -> int:
-    command = [sys.executable, str(SCRIPT), str(folder), *point]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=500, check=False
-    )
-    assert done.returncode in (0, -signal.SIGKILL), done.stderr
-    return done.returncode
+@pytest.fixture(scope="module")
+def train() -> Iterator[Train]:
+    """Trains in a process of its own."""
+    with forks_of("tests.trainers.training_process") as forks:
+
+        def run(folder: Path, *point: str) -> int:
+            done = forks.run(folder, *point)
+            assert done.returncode in (0, -signal.SIGKILL), done.stderr
+            return done.returncode
+
+        yield run
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -42,7 +44,7 @@ def recorded(folder: Path) -> dict[str, tuple[list[tuple[int, ...]], float | Non
 
 
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def unbroken(train: Train, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("unbroken")
     assert train(folder) == 0
     return folder
@@ -60,7 +62,9 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["syncs:9", "syncs:10"],  # while others are, twice
     ],
 )
-def test_a_killed_run_ends_with_the_weights_of_one_that_never_was(points, unbroken, tmp_path):
+def test_a_killed_run_ends_with_the_weights_of_one_that_never_was(
+    points: list[str], train: Train, unbroken: Path, tmp_path: Path
+) -> None:
     for point in points:
         assert train(tmp_path, point) == -signal.SIGKILL
     assert train(tmp_path) == 0

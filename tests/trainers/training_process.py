@@ -1,13 +1,12 @@
 """A training run in a process of its own, which kills itself at a given point.
 
-Usage: python training_process.py RUN_FOLDER [calls:N | syncs:N]
+Its arguments are RUN_FOLDER [calls:N | syncs:N].
 """
 
-import importlib.util
+import importlib
 import itertools
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,8 @@ from langgraph_memskill.trainers.conversation_episodes import Conversations
 from langgraph_memskill.trainers.loop import TrainingRun, TrainParts
 from langgraph_memskill.trainers.material import TrainingQuestion, TrainingTrace
 from langgraph_memskill.trainers.ppo import PPOConfig
+from tests.conftest import ReadingModel, WordEncoder
+from tests.forks import serve
 
 CONFIG = TrainConfig(
     outer_epochs=2,
@@ -34,17 +35,6 @@ CONFIG = TrainConfig(
     best_updates=2,
     ppo=PPOConfig(learning_rate=0.003, minibatch_size=4),
 )
-
-
-def fakes() -> Any:
-    """The toy encoder and the model that obeys orders, from the tests' conftest."""
-    path = Path(__file__).parents[1] / "conftest.py"
-    spec = importlib.util.spec_from_file_location("fakes", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def make_traces() -> tuple[TrainingTrace, ...]:
@@ -84,13 +74,12 @@ def _trace(name: str, place: str) -> TrainingTrace:
 
 def make_run(folder: Path, config: TrainConfig = CONFIG, **options: Any) -> TrainingRun:
     """A run with fakes at the model's and the encoder's place."""
-    module = options.pop("module", None) or fakes()
     episodes = {"traces": make_traces(), "scorer": make_scorer("f1")}
     episodes |= {name: options.pop(name) for name in tuple(episodes) if name in options}
     parts = {
-        "model": module.ReadingModel(),
+        "model": ReadingModel(),
         "model_name": "reading",
-        "encoder": module.WordEncoder(),
+        "encoder": WordEncoder(),
         "bank": SkillBank.seed(),
         "episodes": Conversations(**episodes),
     }
@@ -102,10 +91,9 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     """Train, or go on, and die where the second argument says."""
-    module = fakes()
-    kind, _, number = (sys.argv[2] if len(sys.argv) > 2 else "never:0").partition(":")
+    kind, _, number = (arguments[1] if len(arguments) > 1 else "never:0").partition(":")
     numbers = itertools.count(1)  # one step of it is whole, whatever thread takes it
 
     def count() -> None:
@@ -113,13 +101,13 @@ def main() -> None:
             die()
 
     if kind == "calls":
-        obey = module.ReadingModel._generate
+        obey = ReadingModel._generate
 
-        def generate(self: Any, *arguments: Any, **options: Any) -> Any:
+        def generate(self: Any, *given: Any, **options: Any) -> Any:
             count()
-            return obey(self, *arguments, **options)
+            return obey(self, *given, **options)
 
-        module.ReadingModel._generate = generate
+        ReadingModel._generate = generate  # type: ignore[method-assign]
     if kind == "syncs":
         sync = os.fsync
 
@@ -128,10 +116,11 @@ def main() -> None:
             sync(descriptor)
 
         checkpoints.os.fsync = fsync
-    run = make_run(Path(sys.argv[1]), module=module)
+    run = make_run(Path(arguments[0]))
     run.resume()
     run.run()
 
 
 if __name__ == "__main__":
-    main()
+    importlib.import_module("torch._dynamo")  # optimizers need it; once, instead of in every fork
+    serve(main)

@@ -1,30 +1,26 @@
 """A process that notes what others note too and adds to a tally that they share."""
 
-import importlib.util
+import importlib
 import json
-import sys
-from pathlib import Path
-
-from conftest import TallyModel  # type: ignore[attr-defined]  # beside this file
 
 from langgraph_memskill.memory import MemSkillMemory
 from langgraph_memskill.settings import Budget, Settings
+from tests.conftest import WordEncoder
+from tests.forks import serve
+from tests.writing.conftest import TallyModel
 
-_FAKES = Path(__file__).parents[1] / "conftest.py"
 
+def main(arguments: list[str]) -> None:
+    """Remember, with a user's budget of calls, and print what was done.
 
-def main(folder: Path, name: str, rounds: int, calls: int) -> None:
-    """Remember, with a user's budget of calls, and print what was done."""
-    spec = importlib.util.spec_from_file_location("fakes", _FAKES)
-    assert spec is not None
-    assert spec.loader is not None
-    fakes = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(fakes)
-    model, encoder = TallyModel(), fakes.WordEncoder()
-    settings = Settings(budgets=(Budget(calls=calls, per="user"),))
+    The arguments are the folder, a name, the number of rounds and that of calls.
+    """
+    folder, name, rounds, calls = arguments
+    model, encoder = TallyModel(), WordEncoder()
+    settings = Settings(budgets=(Budget(calls=int(calls), per="user"),))
     failed: list[str] = []
     with MemSkillMemory.open(folder, model, encoder=encoder, settings=settings) as memory:
-        for number in range(rounds):
+        for number in range(int(rounds)):
             for order in ("note Ann has 2 grey cats", f"add {name}{number}"):
                 result = memory.remember(order, user_id="u")
                 failed += [entry.reason for entry in result.failed]
@@ -32,4 +28,5 @@ def main(folder: Path, name: str, rounds: int, calls: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    importlib.import_module("chromadb.api.rust")  # once, instead of in every fork
+    serve(main)

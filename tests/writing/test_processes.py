@@ -1,8 +1,7 @@
 """Several processes that write the same memories of one folder."""
 
 import json
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +9,23 @@ import pytest
 
 from langgraph_memskill.memory import MemSkillMemory
 from langgraph_memskill.records import OUTDATED, UNPAID
+from tests.forks import Forks, forks_of
 
-PROGRAM = Path(__file__).with_name("tally_process.py")
 NAMES = ("x", "y", "z")
 START = "The tally is:"
 
 
-def run_all(folder: Path, rounds: int, calls: int) -> list[dict[str, Any]]:
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    with forks_of("tests.writing.tally_process") as forks:
+        yield forks
+
+
+def run_all(forks: Forks, folder: Path, rounds: int, calls: int) -> list[dict[str, Any]]:
     """Run one process a name, all at once."""
-    children = [
-        subprocess.Popen(
-            [sys.executable, str(PROGRAM), str(folder), name, str(rounds), str(calls)],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for name in NAMES
-    ]
-    outputs = [child.communicate()[0] for child in children]
-    assert [child.returncode for child in children] == [0] * len(NAMES)
-    return [json.loads(output) for output in outputs]
+    ended = forks.run_all([(folder, name, rounds, calls) for name in NAMES])
+    assert [one.returncode for one in ended] == [0] * len(NAMES), ended
+    return [json.loads(one.stdout) for one in ended]
 
 
 @pytest.fixture
@@ -38,9 +35,11 @@ def folder(tmp_path: Path, encoder: Any, tally: Any) -> Path:
     return tmp_path / "m"
 
 
-def test_no_update_is_lost_and_a_fact_is_one_memory(folder: Path, encoder: Any, tally: Any) -> None:
+def test_no_update_is_lost_and_a_fact_is_one_memory(
+    forks: Forks, folder: Path, encoder: Any, tally: Any
+) -> None:
     rounds = 3
-    reports = run_all(folder, rounds, calls=1000)
+    reports = run_all(forks, folder, rounds, calls=1000)
     reasons = [reason for report in reports for reason in report["failed"]]
     assert all(reason.startswith(OUTDATED) for reason in reasons)
     with MemSkillMemory.open(folder, tally, encoder=encoder) as memory:
@@ -58,9 +57,9 @@ def test_no_update_is_lost_and_a_fact_is_one_memory(folder: Path, encoder: Any, 
 
 
 def test_a_users_budget_holds_for_all_processes_together(
-    folder: Path, encoder: Any, tally: Any
+    forks: Forks, folder: Path, encoder: Any, tally: Any
 ) -> None:
-    reports = run_all(folder, 3, calls=7)
+    reports = run_all(forks, folder, 3, calls=7)
     assert sum(report["calls"] for report in reports) == 7
     reasons = [reason for report in reports for reason in report["failed"]]
     assert any(reason.startswith(UNPAID) for reason in reasons)
