@@ -3,9 +3,12 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Modules are compiled when they are first imported, which most never are.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+# The tests' order is tests/conftest.py's: long files first.
+PYTEST_2 := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: install demo test explore test-vllm test-vllm-here lint format clean
+.PHONY: install demo test explore test-servers test-vllm test-vllm-here lint format clean
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
@@ -21,7 +24,7 @@ demo: $(INSTALLED)
 	$(BIN)/memskill demo
 
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --durations 30
+	$(PYTEST_2) --durations 30
 
 # New random examples for the property tests, which `make test` runs with the same ones every time
 explore: $(INSTALLED)
@@ -29,7 +32,7 @@ explore: $(INSTALLED)
 
 # Every test that starts a real server, and vLLM's if VLLM names one (URL#model); skips say why.
 test-servers: $(INSTALLED)
-	OMP_NUM_THREADS=1 MEMSKILL_VLLM_URL="$(VLLM)" $(BIN)/pytest -m server -rs -n 2 --dist loadfile
+	MEMSKILL_VLLM_URL="$(VLLM)" $(PYTEST_2) -m server -rs
 
 # VLLM: URL#model of a running vLLM server
 test-vllm: $(INSTALLED)

@@ -28,7 +28,8 @@ class Person(BaseModel):
 
 @pytest.fixture(scope="module")
 def model():
-    return LocalChatModel(model_path=bundled_gguf(), n_ctx=512, max_tokens=24, n_threads=2)
+    # More threads would wait busily for each other while another test has a core.
+    return LocalChatModel(model_path=bundled_gguf(), n_ctx=512, max_tokens=24, n_threads=1)
 
 
 @needs_llama
