@@ -1,14 +1,12 @@
 """StoredMemories: everything that can be done with memories without a chat model."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from langgraph.store.base import BaseStore, GetOp, Item, Op
 
+from langgraph_memskill.closing import Closing
 from langgraph_memskill.direct_changes import forgetting, forgotten, saved, saving
 from langgraph_memskill.embedding import TextEncoder
 from langgraph_memskill.errors import ConfigError, MemoryNotFoundError
@@ -55,7 +53,13 @@ _ALL_NAMESPACES = 1_000_000
 
 
 class StoredMemories(
-    MemoryChanges, MemoryChecks, MemoryFeedback, MemoryLifetimes, MemoryTransfer, MemoryUsage
+    MemoryChanges,
+    MemoryChecks,
+    MemoryFeedback,
+    MemoryLifetimes,
+    MemoryTransfer,
+    MemoryUsage,
+    Closing,
 ):
     """The memories of all users in one store.
 
@@ -296,36 +300,6 @@ class StoredMemories(
         if self._owns_log:
             self.change_log.close()
         self._evolution.close()
-
-    async def aclose(self) -> None:
-        """Like `close`, without blocking the event loop."""
-        await asyncio.to_thread(self.close)
-
-    def __enter__(self) -> Self:
-        """Use it in a with statement; leaving that closes it."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close it."""
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        """Use it in an async with statement; leaving that closes it."""
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close it without blocking the event loop."""
-        await self.aclose()
 
     def _limit(self, k: int | None) -> int:
         limit = self._top_k if k is None else k

@@ -8,12 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from weakref import WeakKeyDictionary
 
 from langgraph.store.base import BaseStore
 
+from langgraph_memskill.closing import Closing
 from langgraph_memskill.errors import ChangeLogError
 from langgraph_memskill.namespaces import Namespace
 from langgraph_memskill.records import Change
@@ -46,7 +45,7 @@ class Known:
     """Whether a crash left unsettled changes in the namespace."""
 
 
-class ChangeLog:
+class ChangeLog(Closing):
     """An append-only log beside a store.
 
     A change is *pending* from before the store is written until after: so what a crash leaves can
@@ -321,19 +320,6 @@ class ChangeLog:
             if not self._is_closed and os.getpid() == self._process:
                 self._connection.close()
             self._is_closed = True
-
-    def __enter__(self) -> Self:
-        """Use it in a with statement; leaving that closes it."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close it."""
-        self.close()
 
     @property
     def _place(self) -> str:

@@ -5,12 +5,12 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from langchain_core.embeddings import Embeddings
 from langgraph.store.base import BaseStore, IndexConfig, Result, TTLConfig
 
+from langgraph_memskill.closing import Closing
 from langgraph_memskill.errors import StoreError
 from langgraph_memskill.stores.conditional import ConditionalWrites, PutIfOp, StoreOp
 from langgraph_memskill.stores.indexing import Indexer, Vectors
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _ITEMS_A_SWEEP = 200
 
 
-class ChromaStore(TtlSweeping, ConditionalWrites, StoreUpkeep, BaseStore):
+class ChromaStore(TtlSweeping, ConditionalWrites, StoreUpkeep, Closing, BaseStore):
     """LangGraph's store contract on Chroma: in memory, in a folder, or on a server.
 
     It behaves as `InMemoryStore` on any sequence of operations, but for these points:
@@ -223,36 +223,6 @@ class ChromaStore(TtlSweeping, ConditionalWrites, StoreUpkeep, BaseStore):
         """Let go of the place; the store cannot be used any more. Closing twice is no error."""
         self.stop_ttl_sweeper()
         self._finalizer()
-
-    async def aclose(self) -> None:
-        """Close without blocking the event loop."""
-        await asyncio.to_thread(self.close)
-
-    def __enter__(self) -> Self:
-        """Return the store itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the store."""
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        """Return the store itself."""
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the store."""
-        await self.aclose()
 
     def __repr__(self) -> str:
         dims = self._indexer.dims if self._indexer else None
