@@ -196,6 +196,11 @@ class EpisodePlayer:
                 plan, offer, result, queries, counter.usage, time.perf_counter() - started
             )
 
+    async def aclose(self) -> None:
+        """Write the last traces, and end what still runs on the player's account."""
+        await asyncio.to_thread(self.recorder.close)
+        await self._kind.aclose()
+
     async def _construct(
         self,
         plan: EpisodePlan,

@@ -170,8 +170,7 @@ class TrainingRun:
                     if on_progress is not None:
                         on_progress(self._progress(begun, values))
         finally:
-            player.recorder.close()
-            await self._parts.episodes.aclose()
+            await player.aclose()
         results = write_results(
             self.folder,
             self.config,

@@ -1,6 +1,8 @@
 """The driver's side of a training run whose episodes are spread over a cluster."""
 
+import asyncio
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
@@ -15,9 +17,11 @@ from langgraph_memskill.trainers.rollout_site import (
     KindRecipe,
     RolloutRecipe,
     RolloutResult,
+    RolloutSite,
     UpdateOrder,
     UpdateParts,
 )
+from langgraph_memskill.workers.host import Order
 from langgraph_memskill.workers.outcomes import Failed
 from langgraph_memskill.workers.pool import WorkerPool
 from langgraph_memskill.workers.specs import EncoderSpec, ModelSpec
@@ -48,17 +52,19 @@ class RemotePlayer(EpisodePlayer):
         self._pool = rollouts.pool
         # Together the workers ask about as many questions side by side as one process would.
         share = ceil(self._config.concurrency / rollouts.pool.num_workers)
-        self._site = rollouts.pool.order(
-            RolloutRecipe(
-                run_id=self.recorder.run_id,
-                config=replace(self._config, concurrency=share),
-                kind=rollouts.kind,
-                model=rollouts.model,
-                encoder=rollouts.encoder,
-                for_designer=self._for_designer,
-            )
+        self._recipe = RolloutRecipe(
+            run_id=self.recorder.run_id,
+            config=replace(self._config, concurrency=share),
+            kind=rollouts.kind,
+            model=rollouts.model,
+            encoder=rollouts.encoder,
+            for_designer=self._for_designer,
         )
-        self._order: tuple[SkillOffer, UpdateOrder] | None = None
+        self._site: Order[RolloutSite] | None = None
+        self._update: tuple[SkillOffer, UpdateOrder] | None = None
+        self._sharing = asyncio.Lock()
+        # One thread, so that traces are written in the order in which they came.
+        self._traces = ThreadPoolExecutor(1, thread_name_prefix="traces")
 
     async def play(
         self, plan: EpisodePlan, policy: SkillPolicy, bank: SkillBank, offer: SkillOffer
@@ -69,33 +75,49 @@ class RemotePlayer(EpisodePlayer):
             ClusterError: If the cluster or its workers cannot be used.
         """
         async with self._slots:
-            lease = self._pool.lease(self._site)
+            site, update = await self._shared(policy, bank, offer)
+            lease = self._pool.lease(site)
             try:
-                result: RolloutResult = await lease.call(
-                    "play", plan, self._update(policy, bank, offer)
-                )
+                result: RolloutResult = await lease.call("play", plan, update)
             except (ConfigError, MissingDependencyError) as error:
                 raise ClusterError(f"a worker cannot play: {error}") from error
             finally:
                 lease.release()
-            self.recorder.take_over(result.rows)
+            loop = asyncio.get_running_loop()
+            writing = loop.run_in_executor(self._traces, self.recorder.take_over, result.rows)
+            await asyncio.shield(writing)  # what was played is recorded, also of a cancelled run
         if isinstance(result.outcome, Failed):
             raise result.outcome.error()
         steps = tuple(replace(step, offer=offer) for step in result.outcome.steps)
         return replace(result.outcome, steps=steps)
 
-    def _update(self, policy: SkillPolicy, bank: SkillBank, offer: SkillOffer) -> UpdateOrder:
-        """Where workers fetch the parts of an update, which all have the same offer."""
-        if self._order is None or self._order[0] is not offer:
-            tensors = {
-                name: tensor.detach().cpu().numpy() for name, tensor in policy.state_dict().items()
-            }
-            parts = UpdateParts(
-                tensors=tensors,
-                bank=bank.to_json(),
-                new_skills=frozenset(bank.new_names),
-                offer=offer,
-            )
-            order = UpdateOrder(id=uuid.uuid4().hex, parts=self._pool.share(parts))
-            self._order = offer, order
-        return self._order[1]
+    async def aclose(self) -> None:
+        """Write the last traces, and have the workers let go of the run."""
+        await asyncio.to_thread(self._traces.shutdown)
+        await super().aclose()
+        if self._site is not None:
+            await self._pool.forget(self._site)
+
+    async def _shared(
+        self, policy: SkillPolicy, bank: SkillBank, offer: SkillOffer
+    ) -> tuple[Order[RolloutSite], UpdateOrder]:
+        """The run, and the update whose episodes all have this offer, for workers to fetch."""
+        async with self._sharing:
+            if self._site is None:
+                self._site = await self._pool.aorder(self._recipe)
+            if self._update is None or self._update[0] is not offer:
+                parts = await asyncio.to_thread(_parts_of, policy, bank, offer)
+                shared = await self._pool.ashare(parts)
+                self._update = offer, UpdateOrder(id=uuid.uuid4().hex, parts=shared)
+            return self._site, self._update[1]
+
+
+def _parts_of(policy: SkillPolicy, bank: SkillBank, offer: SkillOffer) -> UpdateParts:
+    return UpdateParts(
+        tensors={
+            name: tensor.detach().cpu().numpy() for name, tensor in policy.state_dict().items()
+        },
+        bank=bank.to_json(),
+        new_skills=frozenset(bank.new_names),
+        offer=offer,
+    )

@@ -45,11 +45,6 @@ class RolloutRecipe:
     encoder: EncoderSpec
     for_designer: bool
 
-    @property
-    def key(self) -> str:
-        """The same for equal recipes."""
-        return repr(self)
-
     def open(self) -> "RolloutSite":
         """Make model, encoder and player.
 
@@ -129,6 +124,10 @@ class RolloutSite:
         except Exception as error:  # noqa: BLE001  # its steps are recorded all the same
             outcome = failed(error)
         return RolloutResult(outcome=outcome, rows=self._buffer.take(plan.id))
+
+    async def aclose(self) -> None:
+        """End what still runs on the run's account."""
+        await self._player.aclose()
 
     async def _current(self, order: UpdateOrder) -> _Update:
         if self._update is None or order.id != self._id:

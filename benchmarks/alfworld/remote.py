@@ -1,6 +1,5 @@
 """The driver's side of a run over games that is spread over a cluster."""
 
-import asyncio
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,7 +37,7 @@ class RemoteArenas:
     """The workers of a cluster; see `Arenas`."""
 
     def __init__(self, spread: GameSpread, settings: AlfworldSettings) -> None:
-        """Make a run known to the workers.
+        """Make a run known to the workers, which takes a moment.
 
         Args:
             spread: The workers.
@@ -51,11 +50,12 @@ class RemoteArenas:
 
     async def arena(self, memories: Sequence[Memory]) -> "RemoteArena":
         """See `Arenas.arena`."""
-        shared = await asyncio.to_thread(self._pool.share, tuple(memories))
+        shared = await self._pool.ashare(tuple(memories))
         return RemoteArena(self._pool, self._site, RowOrder(id=uuid.uuid4().hex, memories=shared))
 
     async def aclose(self) -> None:
-        """Nothing: engines end with their worker."""
+        """Have the workers let go of the run, and end its engines."""
+        await self._pool.forget(self._site)
 
 
 class RemoteArena:

@@ -14,7 +14,6 @@ from langgraph_memskill.benchmarks.alfworld.arenas import (
 )
 from langgraph_memskill.benchmarks.alfworld.settings import AlfworldSettings
 from langgraph_memskill.benchmarks.run_log import ItemLog
-from langgraph_memskill.benchmarks.running.material import digest
 from langgraph_memskill.records import Memory
 from langgraph_memskill.workers.specs import EncoderSpec, ModelSpec
 
@@ -27,11 +26,6 @@ class GameSiteRecipe:
     player: ModelSpec | None
     """For the agent "llm"."""
     encoder: EncoderSpec
-
-    @property
-    def key(self) -> str:
-        """The same for equal recipes."""
-        return digest(repr(self))
 
     def open(self) -> "GameSite":
         """Make agent and encoder.
@@ -77,6 +71,10 @@ class GameSite:
         await asyncio.to_thread(check_there, game.path)
         arena = await self._current(row)
         return await arena.play(game)
+
+    async def aclose(self) -> None:
+        """End the engines."""
+        await self._arenas.aclose()
 
     async def _current(self, row: RowOrder) -> LocalArena:
         """The arena of the row; rows are played one after the other."""

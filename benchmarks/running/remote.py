@@ -1,7 +1,9 @@
 """The driver's side of a benchmark run that is spread over a cluster."""
 
+import asyncio
 import uuid
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from langgraph_memskill.benchmarks.run_log import ItemLog
@@ -53,7 +55,7 @@ class RemoteWorkshop:
     """The workers of a cluster; see `Workshop`."""
 
     def __init__(self, spread: Spread, settings: RunSettings, bank: SkillBank) -> None:
-        """Make a run known to the workers.
+        """Make a run known to the workers, which takes a moment.
 
         Args:
             spread: The workers.
@@ -78,6 +80,7 @@ class RemoteWorkshop:
             )
         )
         self._units: dict[tuple[str, str], _Unit] = {}
+        self._sharing = asyncio.Lock()
 
     async def start(self, systems: Sequence[System], materials: Sequence[Material]) -> None:
         """Nothing: workers embed what they read."""
@@ -90,19 +93,23 @@ class RemoteWorkshop:
         """See `Workshop.desk`."""
         return _RemoteDesk(system, material, self)
 
-    def unit(self, system: System, material: Material) -> _Unit:
+    async def aclose(self) -> None:
+        """Have the workers let go of the run."""
+        await self._pool.forget(self._site)
+
+    async def unit(self, system: System, material: Material) -> _Unit:
         """A unit that is played; `forget` ends that."""
         key = system.name, material.sample.id
-        if key not in self._units:
-            order = UnitOrder(
-                id=uuid.uuid4().hex, row=system.name, material=self._pool.share(material)
-            )
-            self._units[key] = _Unit(lease=self._pool.lease(self._site), order=order)
-        return self._units[key]
+        async with self._sharing:
+            if key not in self._units:
+                shared = await self._pool.ashare(material)
+                order = UnitOrder(id=uuid.uuid4().hex, row=system.name, material=shared)
+                self._units[key] = _Unit(lease=self._pool.lease(self._site), order=order)
+            return self._units[key]
 
-    def share(self, memories: tuple[Memory, ...], unit: _Unit) -> None:
+    async def share(self, memories: tuple[Memory, ...], unit: _Unit) -> None:
         """Send the memories of a unit along with its questions."""
-        unit.order = replace(unit.order, memories=self._pool.share(memories))
+        unit.order = replace(unit.order, memories=await self._pool.ashare(memories))
 
     def forget(self, system: System, material: Material) -> _Unit | None:
         """Let go of a unit; None if no worker had it."""
@@ -131,23 +138,24 @@ class _RemoteSystem(System):
     async def build(
         self, material: Material, start: Build, on_spans: OnSpans, on_save: OnSave
     ) -> Build:
-        unit = self._workshop.unit(self._system, material)
+        unit = await self._workshop.unit(self._system, material)
         reported = 0
         for _ in range(MAX_LOSSES):
             done = 0
             try:
-                async for event in unit.lease.stream("build", unit.order, start):
-                    if isinstance(event, Finished):
-                        return event.build
-                    if isinstance(event, Build):
-                        # Another worker, if it comes to that, goes on from here.
-                        start = event
-                        await on_save(event)
-                        continue
-                    done += event
-                    if done > reported:
-                        on_spans(done - reported)
-                        reported = done
+                async with aclosing(unit.lease.stream("build", unit.order, start)) as events:
+                    async for event in events:
+                        if isinstance(event, Finished):
+                            return event.build
+                        if isinstance(event, Build):
+                            # Another worker, if it comes to that, goes on from here.
+                            start = event
+                            await on_save(event)
+                            continue
+                        done += event
+                        if done > reported:
+                            on_spans(done - reported)
+                            reported = done
             except Lost:
                 continue
         raise worker_lost(f"building {self.name} of {material.sample.id}")
@@ -162,12 +170,12 @@ class _RemoteDesk:
         self._workshop = workshop
 
     async def open(self, memories: Sequence[Memory]) -> None:
-        unit = self._workshop.unit(self._system, self._material)
-        self._workshop.share(tuple(memories), unit)
+        unit = await self._workshop.unit(self._system, self._material)
+        await self._workshop.share(tuple(memories), unit)
         await unit.lease.call("open", unit.order)
 
     async def answer(self, position: int) -> ItemLog | Unanswered:
-        unit = self._workshop.unit(self._system, self._material)
+        unit = await self._workshop.unit(self._system, self._material)
         found: ItemLog | Unanswered = await unit.lease.call("answer", unit.order, position)
         return found
 

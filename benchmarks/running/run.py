@@ -1,5 +1,6 @@
 """Runs a benchmark of questions: from a task, a file and models to a result log."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -150,14 +151,17 @@ class BenchmarkRun(FolderRun):
         )
 
     async def _play(self, work: Work) -> list[RowLog]:
-        workshop = self._workshop()
+        workshop = await asyncio.to_thread(self._workshop)
         parts = self._parts(work, workshop)
         units = [UnitPlay(s, m, parts) for s in self.systems for m in self.data.materials]
-        if self._is_open(work.journal):
-            await workshop.start(self.systems, self.data.materials)
-        graph = build_benchmark_graph(units, attempts=self.settings.attempts)
-        most = _UNITS_PER_SLOT * self.settings.concurrency
-        await graph.ainvoke({"units": len(units)}, {"max_concurrency": most})
+        try:
+            if self._is_open(work.journal):
+                await workshop.start(self.systems, self.data.materials)
+            graph = build_benchmark_graph(units, attempts=self.settings.attempts)
+            most = _UNITS_PER_SLOT * self.settings.concurrency
+            await graph.ainvoke({"units": len(units)}, {"max_concurrency": most})
+        finally:
+            await workshop.aclose()
         return [self._row(system, units, work.journal) for system in self.systems]
 
     def _workshop(self) -> Workshop:

@@ -13,7 +13,7 @@ from langgraph_memskill.benchmarks.running.answering import DeskParts, LocalDesk
 from langgraph_memskill.benchmarks.running.builds import Build
 from langgraph_memskill.benchmarks.running.construction import Executor
 from langgraph_memskill.benchmarks.running.environment import without_credentials
-from langgraph_memskill.benchmarks.running.material import Material, digest
+from langgraph_memskill.benchmarks.running.material import Material
 from langgraph_memskill.benchmarks.running.rows import (
     construction_settings,
     make_scorers,
@@ -44,11 +44,6 @@ class SiteRecipe:
     reader: ModelSpec
     judge: ModelSpec | None
     encoder: EncoderSpec
-
-    @property
-    def key(self) -> str:
-        """The same for equal recipes."""
-        return digest(repr(self))
 
     def open(self) -> "BenchmarkSite":
         """Make models and rows.

@@ -25,6 +25,9 @@ class Workshop(Protocol):
     def desk(self, system: System, material: Material) -> Desk:
         """A desk for one row with one sample."""
 
+    async def aclose(self) -> None:
+        """Let go of the run; called once, when it ends."""
+
 
 class LocalWorkshop:
     """This process; see `Workshop`."""
@@ -52,6 +55,9 @@ class LocalWorkshop:
     def desk(self, system: System, material: Material) -> Desk:
         """See `Workshop.desk`."""
         return LocalDesk(system, material, self._parts)
+
+    async def aclose(self) -> None:
+        """Nothing is running."""
 
 
 def embed_ahead(

@@ -2,9 +2,11 @@
 
 import logging
 import os
+import socket
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
+from urllib.parse import urlsplit
 
 from langgraph_memskill.errors import ClusterError, ConfigError, missing_dependency
 
@@ -12,8 +14,11 @@ logger = logging.getLogger(__name__)
 
 ADDRESS_VARIABLE = "RAY_ADDRESS"
 LOCAL = "local"
+_AUTO = "auto"
 _STARTS = 4
 """Tries to start a cluster of our own: Ray gives a part 30 s, which a busy machine may exceed."""
+_PROBE_SECONDS = 10.0
+"""For an address to answer at all: Ray itself tries for a minute, and then says little."""
 _OBJECT_STORE_BYTES = 512 * 1024 * 1024
 """Of a cluster of our own: what goes over the wire is small, and Ray would take a third of all
 memory."""
@@ -28,9 +33,9 @@ class ClusterSettings:
     """
 
     address: str | None = None
-    """"host:port" of a running cluster that this machine is part of, "auto" for the one that runs
-    on this machine, "local" for one of our own that ends with the run; None takes RAY_ADDRESS, or
-    else "local"."""
+    """"host:port" of a running cluster that this machine is part of, "auto" for RAY_ADDRESS or else
+    the one that runs on this machine, "local" for one of our own that ends with the run; None takes
+    RAY_ADDRESS, or else "local"."""
     workers: int | None = None
     """Processes, each with one CPU; None takes one for each CPU of the cluster."""
 
@@ -88,6 +93,8 @@ class Cluster:
 
     def _connect(self, settings: ClusterSettings) -> None:
         self.is_local = settings.place == LOCAL
+        if settings.place not in (LOCAL, _AUTO):
+            _probe(settings.place)
         own: dict[str, Any] = {}
         if self.is_local:
             # This process only waits for its workers: they need not stand back for others.
@@ -113,6 +120,17 @@ class Cluster:
                     raise _unusable(settings.place, error) from error
                 logger.debug("Ray did not start: %s", error)
         logger.debug("connected to the Ray cluster %s", settings.place)
+
+
+def _probe(place: str) -> None:
+    """Make sure that somebody listens at an address."""
+    try:
+        address = urlsplit(f"//{place}")
+        if not address.hostname or not address.port:
+            raise ValueError("it is not of the form HOST:PORT")
+        socket.create_connection((address.hostname, address.port), _PROBE_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise _unusable(place, error) from error
 
 
 def _unusable(place: str, error: Exception) -> ClusterError:

@@ -27,19 +27,21 @@ _SAY_WHAT_TO_DO = (CheckpointError, ClusterError, ConfigError, DataError, Missin
 class Recipe(Protocol[ServiceT_co]):
     """How a worker makes a service: plain settings that can be pickled."""
 
-    @property
-    def key(self) -> str:
-        """The same for equal recipes."""
-
     def open(self) -> ServiceT_co:
-        """Make the service; may take long."""
+        """Make the service; may take long.
+
+        If it has a coroutine method `aclose`, that is called when the worker lets go of it.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order(Generic[ServiceT_co]):
-    """A recipe by its key, and where to fetch it: a worker fetches what it does not have."""
+    """A recipe, and where to fetch it: a worker fetches what it does not have.
 
-    key: str
+    Every order is a service of its own, so nothing of an earlier run is in it.
+    """
+
+    id: str
     recipe: Awaitable[Recipe[ServiceT_co]]
 
 
@@ -108,10 +110,24 @@ class Host:
         except Exception as error:  # noqa: BLE001  # whatever it is, the driver is to know
             yield failed(error, self._logs.take())
 
+    async def forget(self, order_id: str) -> Done[None] | Failed:
+        """Let go of a service, if it was made here.
+
+        Args:
+            order_id: Which.
+        """
+        opening = self._services.pop(order_id, None)
+        try:
+            if opening is not None:
+                await _closed(opening)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the driver is to know
+            return failed(error, self._logs.take())
+        return Done(value=None, logs=self._logs.take())
+
     async def _service(self, order: Order[Any]) -> Any:
-        if order.key not in self._services:
-            self._services[order.key] = asyncio.create_task(_opened(order))
-        return await asyncio.shield(self._services[order.key])
+        if order.id not in self._services:
+            self._services[order.id] = asyncio.create_task(_opened(order))
+        return await asyncio.shield(self._services[order.id])
 
 
 async def _opened(order: Order[Any]) -> Any:
@@ -124,3 +140,12 @@ async def _opened(order: Order[Any]) -> Any:
         raise ClusterError(
             f"a worker on {socket.gethostname()} cannot be set up: {reason_of(error)}"
         ) from error
+
+
+async def _closed(opening: asyncio.Task[Any]) -> None:
+    await asyncio.wait([opening])
+    if opening.exception() is not None:
+        return  # whoever called it has got the reason
+    close = getattr(opening.result(), "aclose", None)
+    if close is not None:
+        await close()

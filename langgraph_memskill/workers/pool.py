@@ -2,14 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable
+import uuid
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import aclosing
 from dataclasses import dataclass
 from importlib.metadata import version
 from time import monotonic
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from langgraph_memskill.errors import ClusterError, WorkerLostError
+from langgraph_memskill.closing import Closing
+from langgraph_memskill.errors import ClusterError, MemSkillError, WorkerLostError
 from langgraph_memskill.workers.cluster import Cluster, ClusterSettings
 from langgraph_memskill.workers.host import Host, Order, Recipe, WorkerInfo
 from langgraph_memskill.workers.outcomes import Done, Failed, relay
@@ -22,6 +24,10 @@ MAX_LOSSES = 3
 """Workers that may die over one piece of work before it counts as failed."""
 _START_SECONDS = 600.0
 """For the first worker to be ready: a cluster may be busy, or first have to grow."""
+_PATIENCE_SECONDS = 30.0
+"""Before a user who waits for a worker is told what for."""
+_GOODBYE_SECONDS = 30.0
+"""For workers to let go of a run; one that is busy does so later."""
 _LOOK_SECONDS = 0.2
 _CALLS_AT_A_TIME = 1000
 
@@ -34,12 +40,16 @@ class _Worker:
     info: WorkerInfo | None = None
     leases: int = 0
 
+    @property
+    def name(self) -> str:
+        return "a worker" if self.info is None else self.info.name
+
 
 class Lost(Exception):
     """A worker is gone; the same call may be made to another one."""
 
 
-class WorkerPool:
+class WorkerPool(Closing):
     """Worker processes of a Ray cluster, one CPU each; one that dies is replaced."""
 
     def __init__(self, settings: ClusterSettings) -> None:
@@ -56,6 +66,9 @@ class WorkerPool:
         ray = self._cluster.ray
         self.num_workers = settings.workers or self._cluster.num_cpus
         self._failed_starts = 0
+        self._is_known_to_wait = False
+        self._unwaited: set[asyncio.Task[None]] = set()
+        """Calls whose value nobody waits for."""
         self._actor = ray.remote(Host).options(
             num_cpus=1, max_restarts=0, max_task_retries=0, max_concurrency=_CALLS_AT_A_TIME
         )
@@ -69,32 +82,6 @@ class WorkerPool:
     async def astart(cls, settings: ClusterSettings) -> Self:
         """Like the constructor, without blocking the event loop."""
         return await asyncio.to_thread(cls, settings)
-
-    def __enter__(self) -> Self:
-        """Itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End."""
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        """Itself."""
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End."""
-        await asyncio.to_thread(self.close)
 
     def close(self) -> None:
         """End the workers, and a cluster of our own."""
@@ -116,9 +103,36 @@ class WorkerPool:
         shared: Awaitable[T] = self._cluster.ray.put(value)
         return shared
 
+    async def ashare(self, value: T) -> Awaitable[T]:
+        """Like `share`, without blocking the event loop."""
+        return await asyncio.to_thread(self.share, value)
+
     def order(self, recipe: Recipe[Any]) -> Order[Any]:
-        """Make a service known to the workers; each makes it when it is first called."""
-        return Order(key=recipe.key, recipe=self.share(recipe))
+        """Make a service known to the workers; each makes it when it is first called.
+
+        Args:
+            recipe: Of the service. Two orders are two services, also with equal recipes.
+
+        Returns:
+            What calls of the service name; `forget` ends it.
+        """
+        return Order(id=uuid.uuid4().hex, recipe=self.share(recipe))
+
+    async def aorder(self, recipe: Recipe[Any]) -> Order[Any]:
+        """Like `order`, without blocking the event loop."""
+        return await asyncio.to_thread(self.order, recipe)
+
+    async def forget(self, order: Order[Any]) -> None:
+        """Have the workers let go of a service whose run has ended, and log what they still say.
+
+        Args:
+            order: Which; it must not be called any more.
+        """
+        for worker in self.workers:
+            if worker.info is not None:
+                self._leave(worker, worker.actor.forget.remote(order.id), "letting go of a run")
+        if self._unwaited:
+            await asyncio.wait(self._unwaited, timeout=_GOODBYE_SECONDS)
 
     def lease(self, order: Order[Any]) -> "Lease":
         """Ask for a worker for calls that belong together; `Lease.release` gives it back."""
@@ -130,7 +144,7 @@ class WorkerPool:
         Raises:
             ClusterError: If none gets ready, or they have another version of this package.
         """
-        deadline = monotonic() + _START_SECONDS
+        begun = monotonic()
         while True:
             await self._welcome()
             ready = [worker for worker in self.workers if worker.info is not None]
@@ -146,12 +160,22 @@ class WorkerPool:
                 if lives:
                     return worker
                 continue
-            if monotonic() > deadline:
-                raise ClusterError(
-                    f"none of {self.num_workers} workers has started within {_START_SECONDS:.0f} "
-                    "s: see `ray status` whether the cluster has a free CPU for one"
-                )
+            self._check_patience(monotonic() - begun)
             await asyncio.sleep(_LOOK_SECONDS)
+
+    def _check_patience(self, waited: float) -> None:
+        if waited > _START_SECONDS:
+            raise ClusterError(
+                f"none of {self.num_workers} workers has started within {_START_SECONDS:.0f} s: "
+                "see `ray status` whether the cluster has a free CPU for one"
+            )
+        if waited > _PATIENCE_SECONDS and not self._is_known_to_wait:
+            self._is_known_to_wait = True
+            logger.warning(
+                "waiting for a worker, for up to %.0f s: `ray status` shows whether the cluster "
+                "has a free CPU",
+                _START_SECONDS,
+            )
 
     async def _lives(self, worker: _Worker) -> bool:
         """Whether a worker answers: those of a machine that is gone all go at once."""
@@ -166,9 +190,10 @@ class WorkerPool:
         """Replace a worker that does not answer any more."""
         if worker not in self.workers:
             return  # another call has noticed it before
-        name = "a worker" if worker.info is None else worker.info.name
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        logger.warning("%s is lost (%s): its work is done again by another one", name, reason[0])
+        logger.warning(
+            "%s is lost (%s): its work is done again by another one", worker.name, reason[0]
+        )
         self._kill(worker)
         self.workers.remove(worker)
         self.workers.append(self._started())
@@ -181,24 +206,38 @@ class WorkerPool:
             MemSkillError: What the service raised.
         """
         reference = worker.actor.call.remote(order, method, *args)
-        return self._value(worker, await self._fetched(worker, reference))
+        try:
+            outcome = await self._fetched(worker, reference)
+        except asyncio.CancelledError:
+            self._cancel(reference)
+            raise
+        return self._value(worker, outcome)
 
     async def answers(
         self, worker: _Worker, order: Order[Any], method: str, args: Any
-    ) -> AsyncIterator[Any]:
-        """What a worker's service yields; raises like `answer`."""
+    ) -> AsyncGenerator[Any, None]:
+        """What a worker's service yields; raises like `answer`. Closing it ends the call."""
         stream = worker.actor.stream.options(num_returns="streaming")
         references = stream.remote(order, method, *args)
-        errors = self._cluster.ray.exceptions
-        while True:
-            try:
-                reference = await anext(references)
-            except StopAsyncIteration:
-                return
-            except errors.RayActorError as error:
-                self.lose(worker, error)
-                raise Lost from error
-            yield self._value(worker, await self._fetched(worker, reference))
+        errors, is_over = self._cluster.ray.exceptions, False
+        try:
+            while True:
+                try:
+                    reference = await anext(references)
+                except StopAsyncIteration:
+                    is_over = True
+                    return
+                except errors.RayActorError as error:
+                    self.lose(worker, error)
+                    raise Lost from error
+                yield self._value(worker, await self._fetched(worker, reference))
+        finally:
+            if not is_over:
+                self._cancel(references)
+
+    def call_last(self, worker: _Worker, order: Order[Any], method: str, args: Any) -> None:
+        """Call a service without waiting for its value; what it logs is logged here later."""
+        self._leave(worker, worker.actor.call.remote(order, method, *args), method)
 
     async def _fetched(self, worker: _Worker, reference: Any) -> Done[Any] | Failed:
         errors = self._cluster.ray.exceptions
@@ -207,14 +246,28 @@ class WorkerPool:
         except (errors.RayActorError, errors.ObjectLostError) as error:
             self.lose(worker, error)
             raise Lost from error
-        except asyncio.CancelledError:
-            self._cluster.ray.cancel(reference)
-            raise
         return outcome
+
+    def _cancel(self, call: Any) -> None:
+        if self._cluster.ray.is_initialized():
+            self._cluster.ray.cancel(call)
+
+    def _leave(self, worker: _Worker, reference: Any, what: str) -> None:
+        task = asyncio.create_task(self._relayed(worker, reference, what))
+        self._unwaited.add(task)
+        task.add_done_callback(self._unwaited.discard)
+
+    async def _relayed(self, worker: _Worker, reference: Any, what: str) -> None:
+        try:
+            self._value(worker, await reference)
+        except self._cluster.ray.exceptions.RayError as error:
+            logger.debug("%s: %s", what, error)  # a worker that is gone has nothing left to say
+        except MemSkillError as error:
+            logger.warning("%s has failed on %s: %s", what, worker.name, error)
 
     @staticmethod
     def _value(worker: _Worker, outcome: Done[Any] | Failed) -> Any:
-        relay(outcome.logs, worker.info.name if worker.info else "a worker")
+        relay(outcome.logs, worker.name)
         if isinstance(outcome, Failed):
             raise outcome.error()
         return outcome.value
@@ -292,8 +345,8 @@ class Lease:
                 self._move()
         raise worker_lost(method)
 
-    async def stream(self, method: str, *args: Any) -> AsyncIterator[Any]:
-        """Go through what a method of the service yields.
+    async def stream(self, method: str, *args: Any) -> AsyncGenerator[Any, None]:
+        """Go through what a method of the service yields; closing it ends the call there, too.
 
         Args:
             method: Its name.
@@ -306,8 +359,9 @@ class Lease:
         """
         worker = await self._current()
         try:
-            async for value in self._pool.answers(worker, self._order, method, args):
-                yield value
+            async with aclosing(self._pool.answers(worker, self._order, method, args)) as answers:
+                async for value in answers:
+                    yield value
         except Lost:
             self._move()
             raise
@@ -320,7 +374,7 @@ class Lease:
             *args: For it.
         """
         if self._worker is not None:
-            self._worker.actor.call.remote(self._order, method, *args)
+            self._pool.call_last(self._worker, self._order, method, args)
         self.release()
 
     def release(self) -> None:

@@ -1,8 +1,12 @@
+import sys
+from types import SimpleNamespace
+
 import pytest
 
-from langgraph_memskill.errors import ConfigError, MissingDependencyError
+from langgraph_memskill.errors import ClusterError, ConfigError, MissingDependencyError
 from langgraph_memskill.workers import cluster
 from langgraph_memskill.workers.cluster import Cluster, ClusterSettings
+from tests.ports import free_port
 
 
 def test_the_address_is_the_option_or_the_variable_or_a_cluster_of_our_own(monkeypatch):
@@ -29,3 +33,24 @@ def test_without_ray_the_message_has_the_install_line(monkeypatch):
     monkeypatch.setattr(cluster, "find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'langgraph-memskill\[ray\]'"):
         Cluster(ClusterSettings())
+
+
+@pytest.fixture
+def with_ray(monkeypatch):
+    """As if Ray were installed, and not yet in use."""
+    monkeypatch.setattr(cluster, "find_spec", lambda name: object())
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False))
+
+
+@pytest.mark.usefixtures("with_ray")
+def test_an_address_where_nobody_listens_is_named_with_what_to_do():
+    place = f"127.0.0.1:{free_port()}"
+    with pytest.raises(ClusterError, match=f"'{place}' cannot be used: .*refused.*ray start"):
+        Cluster(ClusterSettings(address=place))
+
+
+@pytest.mark.usefixtures("with_ray")
+@pytest.mark.parametrize("place", ["head", "head:", "head:http", "head:99999", ":6379"])
+def test_an_address_of_another_form_is_refused(place):
+    with pytest.raises(ClusterError, match=f"'{place}' cannot be used: "):
+        Cluster(ClusterSettings(address=place))

@@ -1,0 +1,371 @@
+"""Leases, calls and services of a pool whose workers live in this process."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from langgraph_memskill.errors import ClusterError, ConfigError, WorkerLostError
+from langgraph_memskill.workers import pool as pool_module
+from langgraph_memskill.workers.cluster import ClusterSettings
+from langgraph_memskill.workers.pool import WorkerPool
+from tests.workers.in_process_ray import Actor, InProcessRay
+
+MakePool = Callable[..., tuple[WorkerPool, InProcessRay]]
+
+
+@pytest.fixture
+def make_pool(monkeypatch: pytest.MonkeyPatch) -> MakePool:
+    monkeypatch.setattr(pool_module, "_LOOK_SECONDS", 0.001)
+
+    def make(num_workers: int, **options: Any) -> tuple[WorkerPool, InProcessRay]:
+        ray = InProcessRay(num_workers, **options)
+        monkeypatch.setattr(pool_module, "Cluster", lambda settings: ray)
+        return WorkerPool(ClusterSettings(address="local")), ray
+
+    return make
+
+
+@dataclass
+class Service:
+    """Does as it is told; all workers have the same one here."""
+
+    said: list[str] = field(default_factory=list)
+    release: asyncio.Event = field(default_factory=asyncio.Event)
+    log: Callable[[str], None] = print
+
+    async def add(self, text: str) -> int:
+        self.said.append(text)
+        return len(self.said)
+
+    async def wait(self) -> None:
+        self.said.append("waits")
+        try:
+            await self.release.wait()
+        except asyncio.CancelledError:
+            self.said.append("cancelled")
+            raise
+
+    async def count(self) -> AsyncIterator[int]:
+        try:
+            yield 1
+            await self.release.wait()
+            yield 2
+        finally:
+            self.said.append("ended")
+
+    async def warn(self, text: str) -> None:
+        self.log(text)
+
+    async def fail(self) -> None:
+        raise ConfigError("nothing fits")
+
+    async def aclose(self) -> None:
+        self.said.append("closed")
+        self.log("a last word")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    make: Callable[[], Any] = Service
+
+    def open(self) -> Any:
+        return self.make()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not holds():
+            await asyncio.sleep(0.001)
+
+
+def leases(pool: WorkerPool) -> list[int]:
+    return [worker.leases for worker in pool.workers]
+
+
+def logging_by(actor: Actor) -> Callable[[str], None]:
+    """Logs as code in that actor's process would."""
+
+    def log(text: str) -> None:
+        record = {"name": "langgraph_memskill.there", "levelno": logging.WARNING, "msg": text}
+        actor.instance._logs.emit(logging.makeLogRecord(record))
+
+    return log
+
+
+async def test_several_who_ask_at_once_are_spread_evenly(make_pool: MakePool) -> None:
+    pool, _ = make_pool(4)
+    await asyncio.gather(*(pool.place() for _ in range(8)))
+    assert leases(pool) == [2, 2, 2, 2]
+
+
+async def test_those_who_wait_for_the_first_workers_are_spread_over_all_that_get_ready(
+    make_pool: MakePool,
+) -> None:
+    pool, ray = make_pool(3, is_ready=False)
+    waiting = [asyncio.create_task(pool.place()) for _ in range(6)]
+    await asyncio.sleep(0.02)
+    assert leases(pool) == [0, 0, 0]
+    for actor in ray.actors:
+        actor.started.set()
+    await asyncio.gather(*waiting)
+    assert leases(pool) == [2, 2, 2]
+
+
+async def test_a_worker_that_gets_ready_later_catches_up(make_pool: MakePool) -> None:
+    pool, ray = make_pool(2, is_ready=False)
+    ray.actors[0].started.set()
+    await asyncio.gather(*(pool.place() for _ in range(3)))
+    assert leases(pool) == [3, 0]
+    ray.actors[1].started.set()
+    await until(lambda: pool.workers[1].ready.future.done())
+    await asyncio.gather(*(pool.place() for _ in range(3)))
+    assert leases(pool) == [3, 3]
+
+
+async def test_a_lease_that_was_given_back_makes_room(make_pool: MakePool) -> None:
+    pool, _ = make_pool(2)
+    service = Service()
+    order = pool.order(Recipe(lambda: service))
+    held = [pool.lease(order) for _ in range(4)]
+    for lease in held:
+        await lease.call("add", "x")
+        await lease.call("add", "y")
+    assert leases(pool) == [2, 2]
+    for lease in held[::2]:
+        lease.release()
+        lease.release()
+    assert leases(pool) == [0, 2]
+    another = pool.lease(order)
+    await another.call("add", "z")
+    assert leases(pool) == [1, 2]
+
+
+async def test_whoever_stops_waiting_holds_no_lease(make_pool: MakePool) -> None:
+    pool, ray = make_pool(1, is_ready=False)
+    waiting = asyncio.create_task(pool.place())
+    await asyncio.sleep(0.01)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    ray.actors[0].started.set()
+    await pool.place()
+    assert leases(pool) == [1]
+
+
+async def test_workers_that_are_gone_are_replaced_and_hold_no_leases(make_pool: MakePool) -> None:
+    pool, ray = make_pool(3)
+    await asyncio.gather(*(pool.place() for _ in range(3)))
+    ray.actors[0].die()
+    ray.actors[1].die()
+    await asyncio.gather(*(pool.place() for _ in range(5)))
+    assert len(ray.actors) == 5
+    assert sorted(leases(pool)) == [0, 0, 6]  # the new ones are not ready
+    await until(lambda: all(worker.ready.future.done() for worker in pool.workers))
+    await asyncio.gather(*(pool.place() for _ in range(6)))
+    assert sorted(leases(pool)) == [3, 3, 6]
+
+
+@given(st.lists(st.sampled_from(["place", "release", "die"]), max_size=30), st.data())
+def test_leases_are_never_lost_nor_counted_twice(steps: list[str], data: st.DataObject) -> None:
+    async def go() -> None:
+        ray = InProcessRay(3)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(pool_module, "_LOOK_SECONDS", 0)
+            patch.setattr(pool_module, "Cluster", lambda settings: ray)
+            pool = WorkerPool(ClusterSettings(address="local"))
+            order = pool.order(Recipe())
+            held = []
+            for step in steps:
+                if step == "place":
+                    held.append(pool.lease(order))
+                    worker = await held[-1]._current()
+                    ready = [w.leases for w in pool.workers if w.info is not None]
+                    assert worker.leases - 1 <= min(ready)
+                elif step == "release" and held:
+                    held.pop(data.draw(st.integers(0, len(held) - 1))).release()
+                elif step == "die" and (ready := [w for w in pool.workers if w.info is not None]):
+                    ready[data.draw(st.integers(0, len(ready) - 1))].actor.die()
+                    held = [lease for lease in held if not lease._worker.actor.is_dead]
+            living = [w for w in pool.workers if not w.actor.is_dead]
+            assert sum(w.leases for w in living) == len(held)
+
+    asyncio.run(go())
+
+
+async def test_a_call_over_which_workers_die_is_made_again_and_then_given_up(
+    make_pool: MakePool,
+) -> None:
+    pool, ray = make_pool(1)
+    service = Service()
+    lease = pool.lease(pool.order(Recipe(lambda: service)))
+    call = asyncio.create_task(lease.call("wait"))
+    for number in range(1, 4):
+        await until(lambda number=number: service.said.count("waits") == number)
+        ray.actors[-1].die()
+    with pytest.raises(WorkerLostError, match="3 workers died one after the other over 'wait'"):
+        await call
+
+
+async def test_nothing_of_an_earlier_run_is_in_a_new_one(make_pool: MakePool) -> None:
+    pool, ray = make_pool(2)
+    made: list[Service] = []
+
+    def make() -> Service:
+        made.append(Service())
+        return made[-1]
+
+    recipe = Recipe(make)
+    orders = []
+    for _ in range(2):
+        orders.append(await pool.aorder(recipe))
+        held = [pool.lease(orders[-1]) for _ in range(2)]
+        assert [await lease.call("add", "x") for lease in held] == [1, 1]
+        for lease in held:
+            lease.release()
+    assert len(made) == 4
+    await pool.forget(orders[0])
+    assert [service.said for service in made] == [["x", "closed"], ["x", "closed"], ["x"], ["x"]]
+    await pool.forget(orders[1])
+    assert [actor.instance._services for actor in ray.actors] == [{}, {}]
+
+
+async def test_a_service_that_could_not_be_made_is_let_go_of_as_well(make_pool: MakePool) -> None:
+    pool, ray = make_pool(1)
+
+    def make() -> Service:
+        raise ConfigError("no such model")
+
+    order = pool.order(Recipe(make))
+    with pytest.raises(ConfigError, match="no such model"):
+        await pool.lease(order).call("add", "x")
+    await pool.forget(order)
+    assert ray.actors[0].instance._services == {}
+
+
+async def test_a_call_that_is_broken_off_ends_on_the_worker(make_pool: MakePool) -> None:
+    pool, _ = make_pool(1)
+    service = Service()
+    lease = pool.lease(pool.order(Recipe(lambda: service)))
+    call = asyncio.create_task(lease.call("wait"))
+    await until(lambda: "waits" in service.said)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await until(lambda: "cancelled" in service.said)
+
+
+async def test_a_stream_that_is_broken_off_ends_on_the_worker(make_pool: MakePool) -> None:
+    pool, _ = make_pool(1)
+    service = Service()
+    lease = pool.lease(pool.order(Recipe(lambda: service)))
+    got: list[int] = []
+
+    async def read() -> None:
+        stream = lease.stream("count")
+        try:
+            async for value in stream:
+                got.append(value)
+        finally:
+            await stream.aclose()
+
+    reading = asyncio.create_task(read())
+    await until(lambda: got == [1])
+    assert service.said == []
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    await until(lambda: service.said == ["ended"])
+
+
+async def test_what_is_logged_beside_a_last_call_arrives(
+    make_pool: MakePool, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool, ray = make_pool(1)
+    service = Service(log=logging_by(ray.actors[0]))
+    order = pool.order(Recipe(lambda: service))
+    lease = pool.lease(order)
+    await lease.call("add", "x")
+    lease.dismiss("warn", "it leaks")
+    assert leases(pool) == [0]
+    await until(lambda: "it leaks" in caplog.text)
+    refused = pool.lease(order)
+    await refused.call("add", "y")
+    refused.dismiss("fail")
+    await pool.forget(order)
+    messages = [record.getMessage() for record in caplog.records]
+    name = pool.workers[0].name
+    assert messages == [
+        f"it leaks ({name})",
+        f"fail has failed on {name}: nothing fits",
+        f"a last word ({name})",
+    ]
+
+
+async def test_a_worker_that_is_gone_at_the_end_is_nobodys_affair(
+    make_pool: MakePool, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool, ray = make_pool(2)
+    order = pool.order(Recipe())
+    held = [pool.lease(order) for _ in range(2)]
+    for lease in held:
+        await lease.call("add", "x")
+    ray.actors[0].die()
+    for lease in held:
+        lease.dismiss("add", "y")
+    await pool.forget(order)
+    assert caplog.records == []
+    assert ray.actors[1].instance._services == {}
+
+
+async def test_the_end_of_a_run_does_not_wait_for_a_worker_that_hangs(
+    make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "_GOODBYE_SECONDS", 0.01)
+    pool, _ = make_pool(1)
+    service = Service()
+    order = pool.order(Recipe(lambda: service))
+    lease = pool.lease(order)
+    await lease.call("add", "x")
+    lease.dismiss("wait")
+    await pool.forget(order)
+    assert "cancelled" not in service.said
+    service.release.set()
+
+
+async def test_values_are_put_outside_of_the_event_loop(make_pool: MakePool) -> None:
+    pool, ray = make_pool(1)
+    shared = await pool.ashare({"a": 1})
+    assert await shared == {"a": 1}
+    order = await pool.aorder(Recipe())
+    assert await pool.lease(order).call("add", "x") == 1
+    assert len(ray.threads) == 2
+    assert threading.get_ident() not in ray.threads
+
+
+async def test_a_cluster_without_a_free_cpu_is_named_while_waiting_and_in_the_end(
+    make_pool: MakePool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pool_module, "_PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(pool_module, "_START_SECONDS", 0.05)
+    pool, _ = make_pool(2, is_ready=False)
+    waiting = (pool.place() for _ in range(3))
+    errors = await asyncio.gather(*waiting, return_exceptions=True)
+    assert all(isinstance(error, ClusterError) for error in errors)
+    assert "none of 2 workers has started" in str(errors[0])
+    assert len(caplog.records) == 1
+    assert "whether the cluster has a free CPU" in caplog.text
+
+
+async def test_a_pool_closes_in_async_code_too(make_pool: MakePool) -> None:
+    pool, ray = make_pool(2)
+    async with pool as same:
+        assert same is pool
+    assert pool.workers == []
+    assert all(actor.is_dead for actor in ray.actors)
