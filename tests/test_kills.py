@@ -12,7 +12,10 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork"),
+]
 KILLS = int(os.environ.get("MEMSKILL_KILLS", "25"))
 SERVER = Path(__file__).with_name("kill_server.py")
 

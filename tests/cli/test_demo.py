@@ -50,6 +50,7 @@ def data() -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_the_sample_in_a_process_of_its_own(tmp_path: Path) -> None:
     """The real encoder, the extractive model and the conversation that comes with the package."""
     command = [sys.executable, "-c", "from langgraph_memskill.cli import main; main()"]

@@ -31,7 +31,7 @@ def endpoint() -> Iterator[str]:
 
 
 def test_whatever_a_small_model_says_the_games_go_on(tmp_path: Path, endpoint: str) -> None:
-    data = write_games(tmp_path / "games", train=2, valid_seen=2)
+    data = write_games(tmp_path / "games", train=2, valid_seen=1)
     with EnginePool() as pool:
         records = replay(list_games(data, "train"), tmp_path / "train.json", pool, workers=1)
     url, _, name = endpoint.partition("#")

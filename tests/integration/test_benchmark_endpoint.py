@@ -128,7 +128,7 @@ def bench(data: Path, server: str, folder: Path, *more: object) -> subprocess.Po
         "--split": "all",
         "--model": f"{server}/v1#smollm2",
         "--concurrency": SLOTS,
-        "--span-tokens": 512,
+        "--span-tokens": 128,
         "--skills-per-span": 1,
         "--top-k": 1,
         # A small model's actions are often unreadable, and such a span counts as failed.

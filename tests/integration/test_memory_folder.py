@@ -59,6 +59,7 @@ def test_a_folder_keeps_everything_over_a_restart(folder: Path, minilm: TextEnco
         assert memory.recall("Clara", user_id="ann@example") == []
 
 
+@pytest.mark.slow
 def test_another_process_sees_the_same_memories(folder: Path) -> None:
     program = (
         "import sys; from langgraph_memskill import MemSkillMemory\n"

@@ -183,9 +183,9 @@ def apply_operator(value: Any, operator: str, bound: Any) -> bool:
     return known_operator(value, operator, bound)
 
 
-def outcome(store: Any, ops: list[Any], *, use_async: bool) -> Any:
+def outcome(store: Any, ops: list[Any], runner: asyncio.Runner | None) -> Any:
     try:
-        return asyncio.run(store.abatch(ops)) if use_async else store.batch(ops)
+        return store.batch(ops) if runner is None else runner.run(store.abatch(ops))
     except (ValueError, TypeError) as error:
         return type(error)
 
@@ -206,6 +206,7 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.runner = asyncio.Runner()
         self.store = self.open()
         self.reference = Reference()
         self.created: dict[tuple[tuple[str, ...], str], datetime] = {}
@@ -215,10 +216,12 @@ class Machine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.store.close()
+        self.runner.close()
 
     def compare(self, ops: list[Any], *, use_async: bool) -> None:
-        expected = outcome(self.reference, ops, use_async=use_async)
-        found = outcome(self.store, ops, use_async=use_async)
+        runner = self.runner if use_async else None
+        expected = outcome(self.reference, ops, runner)
+        found = outcome(self.store, ops, runner)
         assert plain(found) == plain(expected), ops
 
     @rule(op=puts, use_async=st.booleans())
@@ -304,17 +307,23 @@ class FolderMachine(Machine):
         self.store = ChromaStore(Path(self.folder.name), index=INDEX)
 
     def teardown(self) -> None:
-        for store in (*self.others, self.store):
+        for store in self.others:
             store.close()
+        super().teardown()
         self.folder.cleanup()
+
+
+@pytest.fixture(autouse=True)
+def _all_operators(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_apply_operator", apply_operator)
 
 
 QUIET = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
 
 
+@pytest.mark.slow
 @pytest.mark.hypothesis
-def test_memory_behaves_as_in_memory_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "_apply_operator", apply_operator)
+def test_memory_behaves_as_in_memory_store() -> None:
     run_state_machine_as_test(
         Machine,
         settings=settings(
@@ -325,9 +334,9 @@ def test_memory_behaves_as_in_memory_store(monkeypatch: pytest.MonkeyPatch) -> N
     )
 
 
+@pytest.mark.slow
 @pytest.mark.hypothesis
 def test_folder_behaves_as_in_memory_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "_apply_operator", apply_operator)
     # Three vector indexes at most, so that the folder is opened anew all the time.
     monkeypatch.setattr(embedded, "_FEWEST_INDEXES", 3)
     monkeypatch.setattr(embedded, "_MOST_INDEXES", 3)

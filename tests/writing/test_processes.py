@@ -14,6 +14,8 @@ from tests.forks import Forks, forks_of
 NAMES = ("x", "y", "z")
 START = "The tally is:"
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def forks() -> Iterator[Forks]:
