@@ -7,8 +7,6 @@ import re
 import shutil
 import signal
 import socket
-import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -44,25 +42,18 @@ from langgraph_memskill.trainers.ppo import PPOConfig
 from langgraph_memskill.trainers.remote_rollouts import Rollouts
 from langgraph_memskill.workers.cluster import ClusterSettings
 from langgraph_memskill.workers.pool import WorkerPool
-from langgraph_memskill.workers.specs import EncoderSpec, ModelSpec
+from langgraph_memskill.workers.specs import ModelSpec
 from tests.alfworld.tiny_games import write_games
 from tests.conftest import ReadingModel
-from tests.orders_server import OrdersServer, orders_server
+from tests.integration.ray_runs import ENCODER, RAY_MARKS, until
+from tests.orders_server import OrdersServer, Rule, orders_server
 
 pytest.importorskip("ray", reason="needs Ray: pip install 'langgraph-memskill[ray]'")
 pytest.importorskip("alfworld", reason="the extra alfworld is not installed")
 pytestmark = [
-    pytest.mark.server,
-    pytest.mark.slow,
+    *RAY_MARKS,
     pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for engines in /proc"),
-    # Ray's own, about the processes that it leaves to the garbage collector.
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-
-ENCODER = EncoderSpec(by_length=True)
-GRACE_S = 300
-"""For what takes seconds on a quiet machine."""
 
 
 class Player(ReadingModel):
@@ -99,19 +90,18 @@ def server() -> Iterator[OrdersServer]:
 
 
 @pytest.fixture(autouse=True)
-def _all_works(server: OrdersServer) -> None:
+def _all_works(server: OrdersServer, pool: WorkerPool) -> Iterator[None]:
+    """The model answers; with a run the engines end that workers have started for it."""
     server.rule = lambda prompt: 200
+    yield
+    until(lambda: not any(engines_of(pid) for pid in pids(pool)), "engines are left")
 
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[WorkerPool]:
-    """Two workers; with them the engines have to end that they have started."""
-    mark = f"MARK-{uuid.uuid4().hex}"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MEMSKILL_TEST_MARK", mark)
-        with WorkerPool(ClusterSettings(address="local", workers=2)) as running:
-            yield running
-    until(lambda: not marked_engines(mark), "engines are left")
+    """Two workers."""
+    with WorkerPool(ClusterSettings(address="local", workers=2)) as running:
+        yield running
     gc.collect()  # now, where its warnings are ignored, and not when pytest ends
 
 
@@ -122,7 +112,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     list_games(folder, "valid_seen")[1].path.write_text("{}", encoding="utf-8")
     file = folder / "train.json"
     with EnginePool() as pool:
-        records = replay(list_games(folder, "train"), file, pool, workers=2)
+        records = replay(list_games(folder, "train"), file, pool, workers=1)
     # An order that the reading model follows.
     told = {
         key: replace(record, trajectory=f"remember {record.objective}\n{record.trajectory}")
@@ -176,31 +166,13 @@ def engines_of(pid: int) -> set[int]:
     return {engine for engine, parent in engines().items() if parent == pid}
 
 
-def marked_engines(mark: str) -> list[int]:
-    """Engines with this in their environment."""
-    found = []
-    for pid in engines():
-        try:
-            if mark.encode() in Path(f"/proc/{pid}/environ").read_bytes():
-                found.append(pid)
-        except OSError:
-            continue
-    return found
-
-
-def until(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + GRACE_S
-    while not holds():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
-
-
 class Killer:
     """A rule that kills a worker once, in the middle of a game; for one game at a time."""
 
-    def __init__(self, pool: WorkerPool, server: OrdersServer) -> None:
+    def __init__(self, pool: WorkerPool, server: OrdersServer, then: Rule) -> None:
         self._pool = pool
         self._server = server
+        self._then = then
         self.killed: int | None = None
         self.engines: set[int] = set()
 
@@ -212,7 +184,7 @@ class Killer:
                 self.engines = engines_of(self.killed)
                 assert self.engines
                 os.kill(self.killed, signal.SIGKILL)
-        return 200
+        return self._then(prompt)
 
     def check(self) -> None:
         """The worker was replaced, and its engines have ended with it."""
@@ -224,52 +196,51 @@ class Killer:
 def test_the_log_is_the_same_as_of_one_process(
     pool: WorkerPool, data: Path, tmp_path: Path
 ) -> None:
-    rows = ("none", "rag", "similarity")
-    here = played(bench(data, rows=rows), tmp_path / "here")
-    there = played(bench(data, rows=rows, pool=pool), tmp_path / "there")
+    rows = ("none", "similarity")
+    here = played(bench(data, rows=rows, workers=1), tmp_path / "here")
+    players: set[int] = set()
+
+    def watch(_: object) -> None:
+        players.update(pid for pid in pids(pool) if engines_of(pid))
+
+    run = bench(data, rows=rows, pool=pool)
+    there = run.run(tmp_path / "there" / "run", tmp_path / "there" / "memories", on_progress=watch)
     assert without_times(there) == without_times(here)
     assert (there.times.executor, here.times.executor) == ("ray, 2 workers", "local")
-    assert [row.categories[-1].failed for row in there.rows] == [1, 1, 1]
-    # Engines end with the run, too.
-    until(lambda: not any(engines_of(pid) for pid in pids(pool)), "engines are left")
+    assert [row.categories[-1].failed for row in there.rows] == [1, 1]
+    assert players == set(pids(pool))
+    assert len(players) == 2
     # What one has begun the other goes on with.
     journal = tmp_path / "there" / "run" / "items.jsonl"
     lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
-    journal.write_text("".join(lines[:5]), encoding="utf-8")
-    again = played(bench(data, rows=rows), tmp_path / "there")
-    assert 0 < again.times.resumed_items <= 4
+    journal.write_text("".join(lines[:4]), encoding="utf-8")
+    again = played(bench(data, rows=rows, workers=1), tmp_path / "there")
+    assert 0 < again.times.resumed_items <= 3
     assert without_times(again) == without_times(here)
 
 
-def test_a_killed_worker_is_replaced_and_changes_no_result(
+def test_neither_a_killed_worker_nor_a_model_that_fails_changes_the_log(
     pool: WorkerPool,
     data: Path,
     server: OrdersServer,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    options: dict[str, Any] = {"agent": "llm", "rows": ("rag",), "workers": 1}
+    def fails(prompt: str) -> int:
+        return 400 if "put a clean" in prompt.rpartition("TASK")[2] else 200
+
+    options: dict[str, Any] = {"agent": "llm", "rows": ("rag",), "workers": 1, "max_failures": 1.0}
+    server.rule = fails
     here = played(bench(data, server.spec, **options), tmp_path / "here")
-    server.rule = killer = Killer(pool, server)
+    server.rule = killer = Killer(pool, server, fails)
     there = played(bench(data, server.spec, pool, **options), tmp_path / "there")
     killer.check()
     assert "is lost" in caplog.text
     assert without_times(there) == without_times(here)
-    solved, broken, other = there.rows[0].items
-    assert (solved.scores["success"].value, other.scores["success"].value) == (1.0, 0.0)
-    assert broken.error is not None
-
-
-def test_a_model_that_fails_is_recorded_as_in_one_process(
-    pool: WorkerPool, data: Path, server: OrdersServer, tmp_path: Path
-) -> None:
-    server.rule = lambda prompt: 400 if "put a clean" in prompt else 200
-    options: dict[str, Any] = {"agent": "llm", "rows": ("none",), "max_failures": 1.0}
-    here = played(bench(data, server.spec, **options), tmp_path / "here")
-    there = played(bench(data, server.spec, pool, **options), tmp_path / "there")
-    assert without_times(there) == without_times(here)
-    errors = [item.error for item in there.rows[0].items if item.error is not None]
-    assert [error.partition(":")[0] for error in errors] == ["GameLoadError", "ModelCallError"]
+    solved, *others = there.rows[0].items
+    assert solved.scores["success"].value == 1.0
+    errors = [str(item.error).partition(":")[0] for item in others]
+    assert errors == ["GameLoadError", "ModelCallError"]
 
 
 def test_a_game_that_a_worker_lacks_ends_the_run(
@@ -350,7 +321,7 @@ def test_training_ends_with_the_same_weights_although_a_worker_is_killed(
 ) -> None:
     config = replace(TRAINING, concurrency=1)
     here = trained(tmp_path / "here", data, server, None, config=config)
-    server.rule = killer = Killer(pool, server)
+    server.rule = killer = Killer(pool, server, server.rule)
     there = trained(tmp_path / "there", data, server, pool, config=config)
     killer.check()
     assert there.results.best == here.results.best

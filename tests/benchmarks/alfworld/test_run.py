@@ -248,8 +248,11 @@ class LosingPool:
     def order(self, recipe: object) -> object:
         return recipe
 
-    def share(self, value: object) -> object:
+    async def ashare(self, value: object) -> object:
         return value
+
+    async def forget(self, order: object) -> None:
+        pass
 
     def lease(self, order: object) -> "LosingPool":
         return self
