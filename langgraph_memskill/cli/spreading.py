@@ -2,7 +2,13 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    contextmanager,
+    nullcontext,
+    redirect_stdout,
+)
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -67,8 +73,13 @@ def workers(
     settings = ClusterSettings(address=address, workers=count)
     with screen.busy("starting Ray"), printing_aside(is_needed=True):
         pool = WorkerPool(settings)
-    with pool as running:
-        yield running
+    with ExitStack() as ends:
+        running = ends.enter_context(pool)
+        try:
+            yield running
+        finally:
+            with printing_aside(is_needed=True):  # what Ray has to say about machines that are gone
+                ends.close()
 
 
 def printing_aside(*, is_needed: bool) -> AbstractContextManager[object]:

@@ -134,6 +134,12 @@ def _probe(place: str) -> None:
 
 
 def _unusable(place: str, error: Exception) -> ClusterError:
+    if "InvalidAuthToken" in f"{error} {error.__cause__}":
+        return ClusterError(
+            f"the Ray cluster {place!r} wants its token: set RAY_AUTH_MODE=token, and have the "
+            "token that `ray get-auth-token` shows on its machines in ~/.ray/auth_token or "
+            "RAY_AUTH_TOKEN"
+        )
     return ClusterError(
         f"the Ray cluster {place!r} cannot be used: {error}. A running one is started by "
         "`ray start --head` and joined by `ray start --address=HOST:PORT`; without --ray-address "

@@ -1,26 +1,39 @@
 """Clusters that a run starts itself, and those that it joins."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from langgraph_memskill.benchmarks.run_log import read_run_log
+from langgraph_memskill.cli import app
 from tests.benchmarks.running.worlds import data_file
 from tests.integration.ray_runs import (
     GRACE_S,
     RAY_MARKS,
+    differ,
     kill_marked,
     marked,
     until,
 )
 from tests.orders_server import OrdersServer
+from tests.ports import free_port
 
-ray = pytest.importorskip("ray", reason="needs Ray: pip install 'langgraph-memskill[ray]'")
+pytest.importorskip("ray", reason="needs Ray: pip install 'langgraph-memskill[ray]'")
 pytestmark = [
     *RAY_MARKS,
     pytest.mark.skipif(
@@ -29,6 +42,16 @@ pytestmark = [
 ]
 
 BIN = Path(sys.executable).parent
+PER_NODE = (
+    "--block",
+    "--num-cpus=1",
+    "--object-store-memory=100000000",
+    # Whatever is free: all nodes are on one machine.
+    "--min-worker-port=0",
+    "--max-worker-port=0",
+    "--dashboard-agent-listen-port=0",
+    "--node-ip-address=127.0.0.1",
+)
 
 
 def memskill(*options: object, mark: str, folder: Path, **variables: str) -> subprocess.Popen[str]:
@@ -96,3 +119,157 @@ def test_ctrl_c_ends_a_local_cluster_with_all_its_processes(
         holding.leave.set()
         kill_marked(mark)
         process.wait()
+
+
+@dataclass(frozen=True)
+class Joinable:
+    """A cluster of two nodes, with one CPU and a key for the model each."""
+
+    address: str
+    access: dict[str, str]
+    marks: tuple[str, str]
+    """In the environment of the processes of each node."""
+
+
+def access(folder: Path) -> dict[str, str]:
+    """What every process of a cluster needs to find it and to be let in."""
+    return {
+        "RAY_TMPDIR": str(folder),
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(folder / "token"),
+    }
+
+
+@contextmanager
+def node(*options: str, key: str, folder: Path) -> Iterator[str]:
+    """`ray start` with these options; gives a mark of all processes that it starts."""
+    mark = f"MARK-{uuid.uuid4().hex}"
+    log = folder / f"{mark}.txt"
+    variables = access(folder) | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ADDRESS": ""}
+    variables |= {"MEMSKILL_API_KEY": key, "MEMSKILL_TEST_MARK": mark}
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [BIN / "ray", "start", *options, *PER_NODE],
+            cwd=folder,
+            env=os.environ | variables,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        until(
+            lambda: "Ray runtime started" in log.read_text() or process.poll() is not None,
+            "the node does not start",
+        )
+        assert process.poll() is None, log.read_text()
+        yield mark
+    finally:
+        kill_marked(mark)
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Joinable]:
+    """For all tests, the last of which ends a node."""
+    # Not pytest's folder, whose path is too long for Ray's sockets.
+    folder = Path(tempfile.mkdtemp(prefix="ray"))
+    (folder / "token").write_text(uuid.uuid4().hex)
+    port = free_port()
+    address = f"127.0.0.1:{port}"
+    head = ("--head", f"--port={port}", "--include-dashboard=false")
+    client = f"--ray-client-server-port={free_port()}"
+    with ExitStack() as ends:
+        ends.callback(shutil.rmtree, folder, ignore_errors=True)
+        first = ends.enter_context(node(*head, client, key="one", folder=folder))
+        second = ends.enter_context(node(f"--address={address}", key="two", folder=folder))
+        yield Joinable(address=address, access=access(folder), marks=(first, second))
+
+
+def workers_of(mark: str) -> list[int]:
+    """Processes of a node that work for somebody."""
+    found = []
+    for pid in marked(mark):
+        try:
+            if b"ray::Host" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+        except OSError:
+            continue
+    return found
+
+
+@pytest.fixture
+def common(data: Path, model_server: OrdersServer) -> list[object]:
+    """Options of every run."""
+    return ["--data", data, "--model", model_server.spec, "--json"]
+
+
+def finished(process: subprocess.Popen[str]) -> Any:
+    """What a command reports."""
+    output, errors = process.communicate(timeout=2 * GRACE_S)
+    assert process.returncode == 0, errors
+    return json.loads(output)
+
+
+def test_a_cluster_is_joined_shared_and_left_running(
+    cluster: Joinable, model_server: OrdersServer, common: list[object], tmp_path: Path
+) -> None:
+    def run(*options: object, **variables: str) -> subprocess.Popen[str]:
+        spread = (*common, "--executor", "ray")
+        variables = {"RAY_ADDRESS": ""} | cluster.access | variables
+        return memskill(*options, *spread, mark="driver", folder=tmp_path, **variables)
+
+    bench = ("bench", "locomo", "--split=all", "--rows=none", "--cache=memories")
+    # Ctrl-C in the middle, of a run that finds the cluster itself.
+    model_server.rule = holding = Holding()
+    process = run(*bench, "--ray-address", "auto")
+    try:
+        interrupt(process, holding.reached)
+    finally:
+        holding.leave.set()
+        process.kill()
+        process.wait()
+    assert all(marked(mark) for mark in cluster.marks)
+    until(lambda: not any(map(workers_of, cluster.marks)), "workers of the run are left")
+
+    # More workers than the cluster has room for: those that there are do the work.
+    model_server.rule = lambda prompt: 200
+    model_server.keys.clear()
+    finished(run(*bench, "--out=r", "--ray-address", cluster.address, "--ray-workers=5"))
+    assert read_run_log(tmp_path / "r").times.executor == "ray, 5 workers"
+    assert model_server.keys <= {"Bearer one", "Bearer two"}
+
+    sizes = ("outer_epochs=1", "inner_epochs=1", "episodes=2", "hidden_dim=8")
+    settings = [f"--set={size}" for size in sizes]
+    report = finished(run("train", "locomo", "--out=t", *settings, RAY_ADDRESS=cluster.address))
+    assert report["state"]["step"] == 1
+    assert all(marked(mark) for mark in cluster.marks)
+
+
+def test_the_work_of_a_node_that_goes_away_is_done_by_another_one(
+    cluster: Joinable, model_server: OrdersServer, common: list[object], tmp_path: Path
+) -> None:
+    killed, lock = threading.Event(), threading.Lock()
+
+    def kill_the_second_node(prompt: str) -> int:
+        with lock:
+            if not killed.is_set() and "Bearer two" in model_server.keys:
+                kill_marked(cluster.marks[1])
+                killed.set()
+        if not killed.is_set():
+            time.sleep(1)  # the second worker may start after the first one
+        return 200
+
+    rows = ["--split=all", "--rows=none,rag,similarity", "--concurrency=1"]
+    options = ["bench", "locomo", *common, *rows]
+    here = [*options, "--out", tmp_path / "here", "--cache", tmp_path / "memories"]
+    result = CliRunner().invoke(app, list(map(str, here)))
+    assert result.exit_code == 0, result.output
+    model_server.keys.clear()
+    model_server.rule = kill_the_second_node
+    there = ["--out=there", "--executor=ray", "--ray-address", cluster.address]
+    variables = {"RAY_ADDRESS": ""} | cluster.access
+    process = memskill(*options, *there, mark="driver", folder=tmp_path, **variables)
+    finished(process)
+    assert killed.is_set()
+    assert model_server.keys == {"Bearer one", "Bearer two"}
+    assert differ(read_run_log(tmp_path / "there"), read_run_log(tmp_path / "here")) == []
