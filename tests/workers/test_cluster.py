@@ -54,3 +54,16 @@ def test_an_address_where_nobody_listens_is_named_with_what_to_do():
 def test_an_address_of_another_form_is_refused(place):
     with pytest.raises(ClusterError, match=f"'{place}' cannot be used: "):
         Cluster(ClusterSettings(address=place))
+
+
+def test_a_cluster_that_wants_a_token_says_where_it_comes_from(monkeypatch):
+    cause = RuntimeError("Last connection error: InvalidAuthToken: it is missing or incorrect")
+
+    def init(**options):
+        raise ConnectionError("Failed to connect to Ray cluster at 10.0.0.1:6379") from cause
+
+    ray = SimpleNamespace(is_initialized=lambda: False, init=init, shutdown=lambda: None)
+    monkeypatch.setattr(cluster, "find_spec", lambda name: object())
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    with pytest.raises(ClusterError, match="wants its token: set RAY_AUTH_MODE=token"):
+        Cluster(ClusterSettings(address="auto"))
