@@ -3,6 +3,7 @@
 `python kill_evolution.py FOLDER` prints what came of it as JSON; `test_kills.py` runs it.
 """
 
+import importlib
 import json
 import os
 import shutil
@@ -179,4 +180,6 @@ def main(root: Path) -> None:
 
 
 if __name__ == "__main__":
+    for slow in ("nltk.stem.porter", "sklearn.cluster"):
+        importlib.import_module(slow)  # once, instead of in every child
     main(Path(sys.argv[1]))

@@ -70,5 +70,6 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    importlib.import_module("torch._dynamo")  # optimizers need it; once, instead of in every fork
+    for slow in ("torch._dynamo", "nltk.stem.porter", "sklearn.cluster"):
+        importlib.import_module(slow)  # once, instead of in every fork
     serve(main)
