@@ -15,11 +15,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from threading import Lock
-from types import TracebackType
 from typing import Any, TypeVar
 
 from langgraph_memskill.alfworld.records import GameFile, GameState
 from langgraph_memskill.alfworld.trajectories import read_objective
+from langgraph_memskill.closing import Closing
 from langgraph_memskill.errors import (
     EngineStoppedError,
     GameError,
@@ -68,7 +68,7 @@ def check_installed() -> None:
         raise missing_dependency("alfworld", "alfworld", "Playing ALFWorld games")
 
 
-class Engine:
+class Engine(Closing):
     """Plays one game at a time in a process of its own.
 
     The process starts with the first `reset` and serves any number of games. One that does not
@@ -207,32 +207,6 @@ class Engine:
         if self._threads is not None:
             self._threads.shutdown()
             self._threads = None
-
-    async def aclose(self) -> None:
-        """Like `close`, without blocking the event loop."""
-        await asyncio.to_thread(self.close)
-
-    def __enter__(self) -> "Engine":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> "Engine":
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
     @property
     def _name(self) -> str:

@@ -5,9 +5,9 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from threading import Lock
-from types import TracebackType
 
 from langgraph_memskill.alfworld.engine import Engine, TimeLimits, check_installed
+from langgraph_memskill.closing import Closing
 from langgraph_memskill.errors import ConfigError
 
 GAMES_PER_PROCESS = 50
@@ -20,7 +20,7 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class EnginePool:
+class EnginePool(Closing):
     """Lends engines, and keeps those that come back for the next game.
 
     There are as many processes as are lent at once, which is for the borrower to limit; a broken
@@ -75,21 +75,6 @@ class EnginePool:
             idle, self._idle = self._idle, []
         for engine in idle:
             engine.close()
-
-    async def aclose(self) -> None:
-        """Like `close`, without blocking the event loop."""
-        await asyncio.to_thread(self.close)
-
-    def __enter__(self) -> "EnginePool":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _take(self) -> Engine:
         with self._lock:
