@@ -40,7 +40,7 @@ test-vllm: $(INSTALLED)
 
 # VLLM_PYTHON: of a virtual environment with vLLM and this package; VLLM_MODEL: folder of a small model
 test-vllm-here:
-	MEMSKILL_VLLM_MODEL="$(VLLM_MODEL)" $(VLLM_PYTHON) -m pytest -n 0 -W ignore -k real -rs tests/models/test_vllm_model.py
+	MEMSKILL_VLLM_MODEL="$(VLLM_MODEL)" $(VLLM_PYTHON) -m pytest -n 0 -W ignore -rs tests/integration/test_vllm_engine.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

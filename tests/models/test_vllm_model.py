@@ -1,7 +1,4 @@
-"""VllmChatModel: with a stand-in for vLLM's engine, and with the real one where it is installed.
-
-The real one needs MEMSKILL_VLLM_MODEL, the folder of a small model (`make test-vllm-here`).
-"""
+"""VllmChatModel with a stand-in for the engine; integration/test_vllm_engine.py has the real one."""
 
 import asyncio
 import gc
@@ -10,7 +7,6 @@ import os
 import sys
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -23,12 +19,6 @@ from pydantic import BaseModel
 from langgraph_memskill.errors import ConfigError, MissingDependencyError, ModelCallError
 from langgraph_memskill.models import load_model, model_name, vllm_engine, vllm_model
 from langgraph_memskill.models.vllm_model import VllmChatModel
-
-FOLDER = os.environ.get("MEMSKILL_VLLM_MODEL", "")
-needs_vllm = pytest.mark.skipif(
-    find_spec("vllm") is None or not FOLDER,
-    reason="vLLM is not installed, or MEMSKILL_VLLM_MODEL names no folder of a model",
-)
 
 
 class Person(BaseModel):
@@ -397,40 +387,3 @@ def test_a_folder_without_a_model_is_refused(fake: Path, missing: str) -> None:
     (fake / "pytorch_model.bin").write_bytes(b"pickled")
     with pytest.raises(ModelCallError, match=r"safetensors"):
         load_model(f"vllm:{fake}")
-
-
-@pytest.fixture(scope="module")
-def real() -> VllmChatModel:
-    return VllmChatModel(
-        model=Path(FOLDER),
-        max_model_len=2048,
-        max_tokens=24,
-        dtype="bfloat16",
-        engine={"enforce_eager": True, "gpu_memory_utilization": 0.4},
-    )
-
-
-@needs_vllm
-@pytest.mark.server
-@pytest.mark.filterwarnings("ignore")  # vLLM's own
-@pytest.mark.timeout(1800)
-async def test_the_real_engine_answers_many_at_once_and_by_a_schema(real: VllmChatModel) -> None:
-    alone = await real.ainvoke("Say the number 3.")
-    together = await asyncio.gather(*(real.ainvoke(f"Say the number {n}.") for n in range(6)))
-    assert all(reply.text for reply in together)
-    assert together[3].usage_metadata is not None
-    assert alone.usage_metadata is not None
-    assert together[3].usage_metadata["input_tokens"] == alone.usage_metadata["input_tokens"]
-    longer = real.model_copy(update={"max_tokens": 64})
-    person = await longer.with_structured_output(Person).ainvoke("Anna is 30 years old.")
-    assert isinstance(person, Person)
-
-
-@needs_vllm
-@pytest.mark.server
-@pytest.mark.filterwarnings("ignore")  # vLLM's own
-@pytest.mark.timeout(1800)
-def test_the_real_engine_refuses_what_is_too_long(real: VllmChatModel) -> None:
-    with pytest.raises(ModelCallError, match="2048"):
-        real.invoke("word " * 4000)
-    assert real.invoke("Say hello.").text
