@@ -1,4 +1,4 @@
-"""VllmChatModel with a stand-in for the engine; integration/test_vllm_engine.py has the real one."""
+"""VllmChatModel with a stand-in for the engine; integration/test_vllm_engine.py has the real."""
 
 import asyncio
 import gc
