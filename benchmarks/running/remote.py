@@ -16,7 +16,8 @@ from langgraph_memskill.benchmarks.running.systems import OnSave, OnSpans, Syste
 from langgraph_memskill.controller.files import ControllerFiles
 from langgraph_memskill.records import Memory, Span
 from langgraph_memskill.skills.bank import SkillBank
-from langgraph_memskill.workers.pool import MAX_LOSSES, Lease, Lost, WorkerPool, worker_lost
+from langgraph_memskill.workers.lease import MAX_LOSSES, Lease, Lost, worker_lost
+from langgraph_memskill.workers.pool import WorkerPool
 from langgraph_memskill.workers.specs import EncoderSpec, ModelSpec
 
 

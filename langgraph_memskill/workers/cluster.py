@@ -90,6 +90,7 @@ class Cluster:
         """Leave the cluster; a local one ends."""
         if self._is_ours and self.ray.is_initialized():
             self.ray.shutdown()
+        self._is_ours = False  # what the process connects to later is not
 
     def _connect(self, settings: ClusterSettings) -> None:
         self.is_local = settings.place == LOCAL

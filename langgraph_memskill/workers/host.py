@@ -21,7 +21,7 @@ from langgraph_memskill.workers.outcomes import Done, Failed, LogCollector, fail
 
 ServiceT_co = TypeVar("ServiceT_co", covariant=True)
 
-_SAY_WHAT_TO_DO = (CheckpointError, ClusterError, ConfigError, DataError, MissingDependencyError)
+_SAY_WHAT_TO_DO = (CheckpointError, ConfigError, DataError, MissingDependencyError)
 
 
 class Recipe(Protocol[ServiceT_co]):
@@ -86,12 +86,20 @@ class Host:
             method: Its name.
             *args: For it.
         """
-        try:
-            service = await self._service(order)
-            value = await getattr(service, method)(*args)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the driver is to know
-            return failed(error, self._logs.take())
-        return Done(value=value, logs=self._logs.take())
+        return await self._outcome(self._service(order), method, args)
+
+    async def call_last(self, order_id: str, method: str, *args: Any) -> Done[Any] | Failed:
+        """Like `call`, but a service that was not made here is not made for it.
+
+        Args:
+            order_id: Which service.
+            method: Its name.
+            *args: For it.
+        """
+        opening = self._services.get(order_id)
+        if opening is None:
+            return Done(value=None, logs=self._logs.take())
+        return await self._outcome(asyncio.shield(opening), method, args)
 
     async def stream(
         self, order: Order[Any], method: str, *args: Any
@@ -124,6 +132,15 @@ class Host:
             return failed(error, self._logs.take())
         return Done(value=None, logs=self._logs.take())
 
+    async def _outcome(
+        self, service: Awaitable[Any], method: str, args: tuple[Any, ...]
+    ) -> Done[Any] | Failed:
+        try:
+            value = await getattr(await service, method)(*args)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the driver is to know
+            return failed(error, self._logs.take())
+        return Done(value=value, logs=self._logs.take())
+
     async def _service(self, order: Order[Any]) -> Any:
         if order.id not in self._services:
             self._services[order.id] = asyncio.create_task(_opened(order))
@@ -131,15 +148,16 @@ class Host:
 
 
 async def _opened(order: Order[Any]) -> Any:
+    node = socket.gethostname()
     try:
         recipe = await order.recipe
         return await asyncio.to_thread(recipe.open)
-    except _SAY_WHAT_TO_DO:
-        raise
+    except ClusterError:
+        raise  # it names the machine
+    except _SAY_WHAT_TO_DO as error:
+        raise type(error)(f"{error} (on {node})") from error
     except Exception as error:
-        raise ClusterError(
-            f"a worker on {socket.gethostname()} cannot be set up: {reason_of(error)}"
-        ) from error
+        raise ClusterError(f"a worker on {node} cannot be set up: {reason_of(error)}") from error
 
 
 async def _closed(opening: asyncio.Task[Any]) -> None:

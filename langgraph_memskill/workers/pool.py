@@ -4,24 +4,23 @@ import asyncio
 import logging
 import uuid
 from collections.abc import AsyncGenerator, Awaitable
-from contextlib import aclosing
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from time import monotonic
 from typing import Any, Self, TypeVar
 
 from langgraph_memskill.closing import Closing
-from langgraph_memskill.errors import ClusterError, MemSkillError, WorkerLostError
+from langgraph_memskill.errors import ClusterError, MemSkillError
 from langgraph_memskill.workers.cluster import Cluster, ClusterSettings
 from langgraph_memskill.workers.host import Host, Order, Recipe, WorkerInfo
+from langgraph_memskill.workers.lease import MAX_LOSSES, Lease, Lost
 from langgraph_memskill.workers.outcomes import Done, Failed, relay
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-MAX_LOSSES = 3
-"""Workers that may die over one piece of work before it counts as failed."""
 _START_SECONDS = 600.0
 """For the first worker to be ready: a cluster may be busy, or first have to grow."""
 _PATIENCE_SECONDS = 30.0
@@ -33,7 +32,9 @@ _CALLS_AT_A_TIME = 1000
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class _Worker:
+class Worker:
+    """A process of the cluster that is there, or will be."""
+
     actor: Any
     ready: Any
     """Reference of what its `hello` says."""
@@ -42,11 +43,8 @@ class _Worker:
 
     @property
     def name(self) -> str:
+        """For logs and messages."""
         return "a worker" if self.info is None else self.info.name
-
-
-class Lost(Exception):
-    """A worker is gone; the same call may be made to another one."""
 
 
 class WorkerPool(Closing):
@@ -67,6 +65,10 @@ class WorkerPool(Closing):
         self.num_workers = settings.workers or self._cluster.num_cpus
         self._failed_starts = 0
         self._is_known_to_wait = False
+        self._is_closed = False
+        self._losses = _losses(ray.exceptions)
+        self._calls: set[asyncio.Future[None]] = set()
+        """Done when the pool is closed: one for each call that is under way."""
         self._unwaited: set[asyncio.Task[None]] = set()
         """Calls whose value nobody waits for."""
         self._actor = ray.remote(Host).options(
@@ -84,10 +86,14 @@ class WorkerPool(Closing):
         return await asyncio.to_thread(cls, settings)
 
     def close(self) -> None:
-        """End the workers, and a cluster of our own."""
-        for worker in self.workers:
+        """End the workers, and a cluster of our own; calls that are under way fail."""
+        self._is_closed = True
+        workers, self.workers = self.workers, []
+        for worker in workers:
             self._kill(worker)
-        self.workers = []
+        for call in tuple(self._calls):
+            with suppress(RuntimeError):  # its event loop has ended
+                call.get_loop().call_soon_threadsafe(_end, call)
         self._cluster.close()
 
     def share(self, value: T) -> Awaitable[T]:
@@ -99,7 +105,11 @@ class WorkerPool(Closing):
         Returns:
             What a service awaits to get it. It has to be inside of another object to reach the
             service unfetched.
+
+        Raises:
+            ClusterError: If the pool is closed.
         """
+        self._check_open()
         shared: Awaitable[T] = self._cluster.ray.put(value)
         return shared
 
@@ -115,6 +125,9 @@ class WorkerPool(Closing):
 
         Returns:
             What calls of the service name; `forget` ends it.
+
+        Raises:
+            ClusterError: If the pool is closed.
         """
         return Order(id=uuid.uuid4().hex, recipe=self.share(recipe))
 
@@ -128,24 +141,28 @@ class WorkerPool(Closing):
         Args:
             order: Which; it must not be called any more.
         """
+        if self._is_closed:
+            return  # it has ended with the workers
         for worker in self.workers:
             if worker.info is not None:
                 self._leave(worker, worker.actor.forget.remote(order.id), "letting go of a run")
         if self._unwaited:
             await asyncio.wait(self._unwaited, timeout=_GOODBYE_SECONDS)
 
-    def lease(self, order: Order[Any]) -> "Lease":
+    def lease(self, order: Order[Any]) -> Lease:
         """Ask for a worker for calls that belong together; `Lease.release` gives it back."""
         return Lease(self, order)
 
-    async def place(self) -> _Worker:
+    async def place(self) -> Worker:
         """The worker with the fewest leases, which has one more now, when one is ready.
 
         Raises:
-            ClusterError: If none gets ready, or they have another version of this package.
+            ClusterError: If none gets ready, they have another version of this package, or the
+                pool is closed.
         """
         begun = monotonic()
         while True:
+            self._check_open()
             await self._welcome()
             ready = [worker for worker in self.workers if worker.info is not None]
             if ready:
@@ -163,6 +180,10 @@ class WorkerPool(Closing):
             self._check_patience(monotonic() - begun)
             await asyncio.sleep(_LOOK_SECONDS)
 
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise ClusterError("this pool of workers is closed: open another one")
+
     def _check_patience(self, waited: float) -> None:
         if waited > _START_SECONDS:
             raise ClusterError(
@@ -177,19 +198,18 @@ class WorkerPool(Closing):
                 _START_SECONDS,
             )
 
-    async def _lives(self, worker: _Worker) -> bool:
+    async def _lives(self, worker: Worker) -> bool:
         """Whether a worker answers: those of a machine that is gone all go at once."""
         try:
-            await worker.actor.hello.remote()
-        except self._cluster.ray.exceptions.RayActorError as error:
-            self.lose(worker, error)
+            await self._got(worker, worker.actor.hello.remote(), "hello")
+        except Lost:
             return False
         return True
 
-    def lose(self, worker: _Worker, error: Exception) -> None:
+    def lose(self, worker: Worker, error: Exception) -> None:
         """Replace a worker that does not answer any more."""
         if worker not in self.workers:
-            return  # another call has noticed it before
+            return  # another call has noticed it before, or the pool is closed
         reason = str(error).strip().splitlines() or [type(error).__name__]
         logger.warning(
             "%s is lost (%s): its work is done again by another one", worker.name, reason[0]
@@ -198,66 +218,80 @@ class WorkerPool(Closing):
         self.workers.remove(worker)
         self.workers.append(self._started())
 
-    async def answer(self, worker: _Worker, order: Order[Any], method: str, args: Any) -> Any:
+    async def answer(self, worker: Worker, order: Order[Any], method: str, args: Any) -> Any:
         """What a worker's service returns.
 
         Raises:
             Lost: If the worker dies meanwhile.
+            ClusterError: If Ray cannot make the call, or the pool is closed.
             MemSkillError: What the service raised.
         """
+        self._check_open()
         reference = worker.actor.call.remote(order, method, *args)
         try:
-            outcome = await self._fetched(worker, reference)
+            outcome: Done[Any] | Failed = await self._got(worker, reference, method)
         except asyncio.CancelledError:
             self._cancel(reference)
             raise
         return self._value(worker, outcome)
 
     async def answers(
-        self, worker: _Worker, order: Order[Any], method: str, args: Any
+        self, worker: Worker, order: Order[Any], method: str, args: Any
     ) -> AsyncGenerator[Any, None]:
         """What a worker's service yields; raises like `answer`. Closing it ends the call."""
+        self._check_open()
         stream = worker.actor.stream.options(num_returns="streaming")
         references = stream.remote(order, method, *args)
-        errors, is_over = self._cluster.ray.exceptions, False
+        is_over = False
         try:
             while True:
                 try:
-                    reference = await anext(references)
+                    reference = await self._got(worker, anext(references), method)
                 except StopAsyncIteration:
                     is_over = True
                     return
-                except errors.RayActorError as error:
-                    self.lose(worker, error)
-                    raise Lost from error
-                yield self._value(worker, await self._fetched(worker, reference))
+                yield self._value(worker, await self._got(worker, reference, method))
         finally:
             if not is_over:
                 self._cancel(references)
 
-    def call_last(self, worker: _Worker, order: Order[Any], method: str, args: Any) -> None:
-        """Call a service without waiting for its value; what it logs is logged here later."""
-        self._leave(worker, worker.actor.call.remote(order, method, *args), method)
+    def call_last(self, worker: Worker, order: Order[Any], method: str, args: Any) -> None:
+        """Call a service, if the worker has it, without waiting; what it logs is logged later."""
+        if not self._is_closed:
+            self._leave(worker, worker.actor.call_last.remote(order.id, method, *args), method)
 
-    async def _fetched(self, worker: _Worker, reference: Any) -> Done[Any] | Failed:
-        errors = self._cluster.ray.exceptions
+    async def _got(self, worker: Worker, reference: Awaitable[Any], method: str) -> Any:
+        """What Ray has for a call, unless the pool is closed meanwhile, when it may say nothing."""
+        closed = asyncio.get_running_loop().create_future()
+        found = asyncio.ensure_future(reference)
+        # Nobody may be there any more who asks.
+        found.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._calls.add(closed)
         try:
-            outcome: Done[Any] | Failed = await reference
-        except (errors.RayActorError, errors.ObjectLostError) as error:
+            self._check_open()
+            await asyncio.wait((found, closed), return_when=asyncio.FIRST_COMPLETED)
+            if not found.done():
+                self._check_open()
+            return found.result()
+        except self._losses as error:
             self.lose(worker, error)
             raise Lost from error
-        return outcome
+        except self._cluster.ray.exceptions.RayError as error:
+            raise ClusterError(f"{method} has failed on {worker.name}: {error}") from error
+        finally:
+            self._calls.discard(closed)
+            found.cancel()
 
     def _cancel(self, call: Any) -> None:
         if self._cluster.ray.is_initialized():
             self._cluster.ray.cancel(call)
 
-    def _leave(self, worker: _Worker, reference: Any, what: str) -> None:
+    def _leave(self, worker: Worker, reference: Any, what: str) -> None:
         task = asyncio.create_task(self._relayed(worker, reference, what))
         self._unwaited.add(task)
         task.add_done_callback(self._unwaited.discard)
 
-    async def _relayed(self, worker: _Worker, reference: Any, what: str) -> None:
+    async def _relayed(self, worker: Worker, reference: Any, what: str) -> None:
         try:
             self._value(worker, await reference)
         except self._cluster.ray.exceptions.RayError as error:
@@ -266,7 +300,7 @@ class WorkerPool(Closing):
             logger.warning("%s has failed on %s: %s", what, worker.name, error)
 
     @staticmethod
-    def _value(worker: _Worker, outcome: Done[Any] | Failed) -> Any:
+    def _value(worker: Worker, outcome: Done[Any] | Failed) -> Any:
         relay(outcome.logs, worker.name)
         if isinstance(outcome, Failed):
             raise outcome.error()
@@ -307,101 +341,26 @@ class WorkerPool(Closing):
                 "install the same version on every machine of the cluster"
             )
 
-    def _started(self) -> _Worker:
+    def _started(self) -> Worker:
         actor = self._actor.remote()
-        return _Worker(actor=actor, ready=actor.hello.remote())
+        return Worker(actor=actor, ready=actor.hello.remote())
 
-    def _kill(self, worker: _Worker) -> None:
+    def _kill(self, worker: Worker) -> None:
         if self._cluster.ray.is_initialized():
             self._cluster.ray.kill(worker.actor)
 
 
-class Lease:
-    """The same worker for several calls, or another one if it dies."""
-
-    def __init__(self, pool: WorkerPool, order: Order[Any]) -> None:
-        """Take a worker when it is first needed."""
-        self._pool = pool
-        self._order = order
-        self._worker: _Worker | None = None
-        self._choosing = asyncio.Lock()
-
-    async def call(self, method: str, *args: Any) -> Any:
-        """Call a method of the service; again with other workers, if one dies over it.
-
-        Args:
-            method: Its name.
-            *args: For it, plain values or shared ones inside of others.
-
-        Raises:
-            WorkerLostError: If `MAX_LOSSES` workers have died over it.
-            ClusterError: If the cluster cannot be used.
-            MemSkillError: What the service raised.
-        """
-        for _ in range(MAX_LOSSES):
-            try:
-                return await self._pool.answer(await self._current(), self._order, method, args)
-            except Lost:
-                self._move()
-        raise worker_lost(method)
-
-    async def stream(self, method: str, *args: Any) -> AsyncGenerator[Any, None]:
-        """Go through what a method of the service yields; closing it ends the call there, too.
-
-        Args:
-            method: Its name.
-            *args: For it.
-
-        Raises:
-            Lost: If the worker dies; the next call goes to another one.
-            ClusterError: If the cluster cannot be used.
-            MemSkillError: What the service raised.
-        """
-        worker = await self._current()
-        try:
-            async with aclosing(self._pool.answers(worker, self._order, method, args)) as answers:
-                async for value in answers:
-                    yield value
-        except Lost:
-            self._move()
-            raise
-
-    def dismiss(self, method: str, *args: Any) -> None:
-        """Call a method of the service a last time, without waiting, and give the worker back.
-
-        Args:
-            method: Its name; if no worker was taken it is not called.
-            *args: For it.
-        """
-        if self._worker is not None:
-            self._pool.call_last(self._worker, self._order, method, args)
-        self.release()
-
-    def release(self) -> None:
-        """Give the worker back."""
-        if self._worker is not None:
-            self._worker.leases -= 1
-        self._worker = None
-
-    async def _current(self) -> _Worker:
-        async with self._choosing:
-            if self._worker is None:
-                self._worker = await self._pool.place()
-            return self._worker
-
-    def _move(self) -> None:
-        """Let go of a worker that is lost; a new one that another call has taken stays."""
-        if self._worker is not None and self._worker not in self._pool.workers:
-            self.release()
-
-
-def worker_lost(what: str) -> WorkerLostError:
-    """The error for work that was lost too often.
-
-    Args:
-        what: Name of the work.
-    """
-    return WorkerLostError(
-        f"{MAX_LOSSES} workers died one after the other over {what!r}: see Ray's logs whether they "
-        "ran out of memory"
+def _losses(errors: Any) -> tuple[type[Exception], ...]:
+    """How Ray says that a process is gone, with the memory that it had."""
+    return (
+        errors.RayActorError,
+        errors.ObjectLostError,
+        errors.OutOfMemoryError,
+        errors.WorkerCrashedError,
+        errors.NodeDiedError,
     )
+
+
+def _end(call: asyncio.Future[None]) -> None:
+    if not call.done():
+        call.set_result(None)

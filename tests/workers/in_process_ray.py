@@ -21,6 +21,21 @@ class ObjectLostError(RayError):
     """As in `ray.exceptions`."""
 
 
+class OutOfMemoryError(RayError):
+    """As in `ray.exceptions`."""
+
+
+class WorkerCrashedError(RayError):
+    """As in `ray.exceptions`."""
+
+
+class NodeDiedError(RayError):
+    """As in `ray.exceptions`."""
+
+
+LOSSES = (RayActorError, ObjectLostError, OutOfMemoryError, WorkerCrashedError, NodeDiedError)
+
+
 class Reference:
     """Of a value that is there, or will be."""
 
@@ -55,18 +70,32 @@ class Actor:
         self.instance = instance
         self.started = asyncio.Event()
         self.is_dead = False
+        self.cause: RayError = RayActorError("the actor is dead")
         self.calls: dict[Reference | Stream, asyncio.Task[None]] = {}
 
     def __getattr__(self, name: str) -> "Method":
         return Method(self, getattr(self.instance, name))
 
-    def die(self) -> None:
-        """As of lack of memory."""
+    def die(self, error: RayError | None = None) -> None:
+        """As of lack of memory.
+
+        Args:
+            error: What calls meet from now on.
+        """
+        if not self.is_dead:
+            self.cause = error or RayActorError("the actor died")
         self.is_dead = True
         for call, task in self.calls.items():
             if not task.done():
                 task.cancel()
-                _end(call, RayActorError("the actor died"))
+                _end(call, self.cause)
+
+    def break_calls(self, error: RayError) -> None:
+        """End those that are under way with an error; the actor lives on."""
+        for call, task in self.calls.items():
+            if not task.done():
+                task.cancel()
+                _end(call, error)
 
 
 class Method:
@@ -85,7 +114,7 @@ class Method:
             call, work = (reference := Reference()), self._answered(reference, args)
         if self._actor.is_dead:
             work.close()
-            _end(call, RayActorError("the actor is dead"))
+            _end(call, self._actor.cause)
         else:
             self._actor.calls[call] = asyncio.create_task(work)
         return call
@@ -114,9 +143,7 @@ def _end(call: Reference | Stream, error: Exception) -> None:
 class InProcessRay:
     """What a `WorkerPool` uses of the module `ray`."""
 
-    exceptions = SimpleNamespace(
-        RayError=RayError, RayActorError=RayActorError, ObjectLostError=ObjectLostError
-    )
+    exceptions = SimpleNamespace(RayError=RayError, **{error.__name__: error for error in LOSSES})
 
     def __init__(self, num_cpus: int, *, is_ready: bool = True) -> None:
         self.num_cpus = num_cpus

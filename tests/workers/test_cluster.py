@@ -35,6 +35,23 @@ def test_without_ray_the_message_has_the_install_line(monkeypatch):
         Cluster(ClusterSettings())
 
 
+def test_closing_twice_leaves_a_connection_of_somebody_else(monkeypatch):
+    connected = []
+    ray = SimpleNamespace(
+        is_initialized=lambda: bool(connected),
+        init=lambda **options: connected.append(options),
+        shutdown=connected.clear,
+    )
+    monkeypatch.setattr(cluster, "find_spec", lambda name: object())
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    ours = Cluster(ClusterSettings(address="local"))
+    ours.close()
+    assert connected == []
+    ray.init(address="theirs")
+    ours.close()
+    assert connected == [{"address": "theirs"}]
+
+
 @pytest.fixture
 def with_ray(monkeypatch):
     """As if Ray were installed, and not yet in use."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -11,11 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langgraph_memskill.errors import ClusterError, ConfigError, WorkerLostError
+from langgraph_memskill.errors import (
+    ClusterError,
+    ConfigError,
+    DataError,
+    MissingDependencyError,
+    WorkerLostError,
+)
 from langgraph_memskill.workers import pool as pool_module
 from langgraph_memskill.workers.cluster import ClusterSettings
+from langgraph_memskill.workers.lease import Lost
 from langgraph_memskill.workers.pool import WorkerPool
-from tests.workers.in_process_ray import Actor, InProcessRay
+from tests.workers.in_process_ray import LOSSES, Actor, InProcessRay, RayError
 
 MakePool = Callable[..., tuple[WorkerPool, InProcessRay]]
 
@@ -159,11 +167,14 @@ async def test_whoever_stops_waiting_holds_no_lease(make_pool: MakePool) -> None
     assert leases(pool) == [1]
 
 
-async def test_workers_that_are_gone_are_replaced_and_hold_no_leases(make_pool: MakePool) -> None:
+@pytest.mark.parametrize("loss", LOSSES)
+async def test_workers_that_are_gone_are_replaced_and_hold_no_leases(
+    make_pool: MakePool, loss: type[RayError]
+) -> None:
     pool, ray = make_pool(3)
     await asyncio.gather(*(pool.place() for _ in range(3)))
-    ray.actors[0].die()
-    ray.actors[1].die()
+    ray.actors[0].die(loss("gone"))
+    ray.actors[1].die(loss("gone"))
     await asyncio.gather(*(pool.place() for _ in range(5)))
     assert len(ray.actors) == 5
     assert sorted(leases(pool)) == [0, 0, 6]  # the new ones are not ready
@@ -172,8 +183,8 @@ async def test_workers_that_are_gone_are_replaced_and_hold_no_leases(make_pool: 
     assert sorted(leases(pool)) == [3, 3, 6]
 
 
-@given(st.lists(st.sampled_from(["place", "release", "die"]), max_size=30), st.data())
-def test_leases_are_never_lost_nor_counted_twice(steps: list[str], data: st.DataObject) -> None:
+@given(st.lists(st.sampled_from(["place", "release", *LOSSES]), max_size=30), st.data())
+def test_leases_are_never_lost_nor_counted_twice(steps: list[Any], data: st.DataObject) -> None:
     async def go() -> None:
         ray = InProcessRay(3)
         with pytest.MonkeyPatch.context() as patch:
@@ -190,8 +201,8 @@ def test_leases_are_never_lost_nor_counted_twice(steps: list[str], data: st.Data
                     assert worker.leases - 1 <= min(ready)
                 elif step == "release" and held:
                     held.pop(data.draw(st.integers(0, len(held) - 1))).release()
-                elif step == "die" and (ready := [w for w in pool.workers if w.info is not None]):
-                    ready[data.draw(st.integers(0, len(ready) - 1))].actor.die()
+                elif step in LOSSES and (ready := [w for w in pool.workers if w.info is not None]):
+                    ready[data.draw(st.integers(0, len(ready) - 1))].actor.die(step("gone"))
                     held = [lease for lease in held if not lease._worker.actor.is_dead]
             living = [w for w in pool.workers if not w.actor.is_dead]
             assert sum(w.leases for w in living) == len(held)
@@ -199,8 +210,9 @@ def test_leases_are_never_lost_nor_counted_twice(steps: list[str], data: st.Data
     asyncio.run(go())
 
 
+@pytest.mark.parametrize("loss", LOSSES)
 async def test_a_call_over_which_workers_die_is_made_again_and_then_given_up(
-    make_pool: MakePool,
+    make_pool: MakePool, loss: type[RayError]
 ) -> None:
     pool, ray = make_pool(1)
     service = Service()
@@ -208,9 +220,46 @@ async def test_a_call_over_which_workers_die_is_made_again_and_then_given_up(
     call = asyncio.create_task(lease.call("wait"))
     for number in range(1, 4):
         await until(lambda number=number: service.said.count("waits") == number)
-        ray.actors[-1].die()
+        ray.actors[-1].die(loss("gone"))
     with pytest.raises(WorkerLostError, match="3 workers died one after the other over 'wait'"):
         await call
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+async def test_a_stream_whose_worker_dies_says_so_and_the_next_one_has_another(
+    make_pool: MakePool, loss: type[RayError]
+) -> None:
+    pool, ray = make_pool(1)
+    service = Service()
+    lease = pool.lease(pool.order(Recipe(lambda: service)))
+    got: list[int] = []
+
+    async def read() -> None:
+        async for value in lease.stream("count"):
+            got.append(value)
+
+    reading = asyncio.create_task(read())
+    await until(lambda: got == [1])
+    ray.actors[0].die(loss("gone"))
+    with pytest.raises(Lost):
+        await reading
+    service.release.set()
+    await read()
+    assert got == [1, 1, 2]
+    assert (len(ray.actors), leases(pool)) == (2, [1])
+
+
+async def test_a_call_that_ray_cannot_make_is_an_error_and_no_loss(make_pool: MakePool) -> None:
+    pool, ray = make_pool(1)
+    service = Service()
+    lease = pool.lease(pool.order(Recipe(lambda: service)))
+    call = asyncio.create_task(lease.call("wait"))
+    await until(lambda: "waits" in service.said)
+    ray.actors[0].break_calls(RayError("no way to pickle it"))
+    with pytest.raises(ClusterError, match="wait has failed on worker .*: no way to pickle it"):
+        await call
+    assert len(ray.actors) == 1
+    assert await lease.call("add", "x") == len(service.said)
 
 
 async def test_nothing_of_an_earlier_run_is_in_a_new_one(make_pool: MakePool) -> None:
@@ -234,6 +283,20 @@ async def test_nothing_of_an_earlier_run_is_in_a_new_one(make_pool: MakePool) ->
     assert [service.said for service in made] == [["x", "closed"], ["x", "closed"], ["x"], ["x"]]
     await pool.forget(orders[1])
     assert [actor.instance._services for actor in ray.actors] == [{}, {}]
+
+
+@pytest.mark.parametrize("kind", [ConfigError, DataError, MissingDependencyError])
+async def test_an_error_that_says_what_to_do_names_the_machine(
+    make_pool: MakePool, kind: type[Exception]
+) -> None:
+    pool, _ = make_pool(1)
+
+    def make() -> Service:
+        raise kind("there is no model")
+
+    with pytest.raises(kind) as caught:
+        await pool.lease(pool.order(Recipe(make))).call("add", "x")
+    assert str(caught.value) == f"there is no model (on {socket.gethostname()})"
 
 
 async def test_a_service_that_could_not_be_made_is_let_go_of_as_well(make_pool: MakePool) -> None:
@@ -308,6 +371,24 @@ async def test_what_is_logged_beside_a_last_call_arrives(
     ]
 
 
+async def test_a_last_call_makes_no_service(
+    make_pool: MakePool, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool, ray = make_pool(1)
+    made: list[Service] = []
+
+    def make() -> Service:
+        made.append(Service())
+        return made[-1]
+
+    order = pool.order(Recipe(make))
+    lease = pool.lease(order)
+    await lease._current()
+    lease.dismiss("add", "x")
+    await pool.forget(order)
+    assert (made, ray.actors[0].instance._services, caplog.records) == ([], {}, [])
+
+
 async def test_a_worker_that_is_gone_at_the_end_is_nobodys_affair(
     make_pool: MakePool, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -361,6 +442,64 @@ async def test_a_cluster_without_a_free_cpu_is_named_while_waiting_and_in_the_en
     assert "none of 2 workers has started" in str(errors[0])
     assert len(caplog.records) == 1
     assert "whether the cluster has a free CPU" in caplog.text
+
+
+async def test_a_closed_pool_says_so_and_starts_nothing(make_pool: MakePool) -> None:
+    pool, ray = make_pool(2)
+    order = pool.order(Recipe())
+    held = pool.lease(order)
+    await held.call("add", "x")
+    await pool.aclose()
+    await pool.aclose()
+    for refused in (
+        lambda: pool.lease(order).call("add", "x"),
+        lambda: held.call("add", "x"),
+        lambda: anext(held.stream("count")),
+        pool.place,
+        lambda: pool.ashare(1),
+        lambda: pool.aorder(Recipe()),
+    ):
+        with pytest.raises(ClusterError, match="this pool of workers is closed"):
+            await refused()
+    held.dismiss("add", "y")
+    await pool.forget(order)
+    assert len(ray.actors) == 2
+
+
+@pytest.mark.parametrize("is_heard", [True, False])
+@pytest.mark.parametrize("way", ["wait", "count"])
+async def test_closing_a_pool_ends_the_calls_that_are_under_way(
+    make_pool: MakePool, monkeypatch: pytest.MonkeyPatch, way: str, is_heard: bool
+) -> None:
+    pool, ray = make_pool(2)
+    service = Service()
+    lease = pool.lease(pool.order(Recipe(lambda: service)))
+    begun = asyncio.Event()
+
+    async def use() -> None:
+        if way == "wait":
+            await lease.call(way)
+        async for _ in lease.stream(way):
+            begun.set()
+
+    using = asyncio.create_task(use())
+    await until(lambda: begun.is_set() or "waits" in service.said)
+    if not is_heard:  # Ray may have shut down before the news of the worker's end arrives
+        monkeypatch.setattr(ray, "kill", lambda actor: None)
+    await pool.aclose()
+    with pytest.raises((ClusterError, Lost)) as caught:
+        await asyncio.wait_for(using, 60)
+    assert way == "count" or "is closed" in str(caught.value)
+    assert len(ray.actors) == 2
+
+
+async def test_who_waits_for_a_worker_hears_that_the_pool_is_closed(make_pool: MakePool) -> None:
+    pool, _ = make_pool(1, is_ready=False)
+    waiting = asyncio.create_task(pool.place())
+    await asyncio.sleep(0.01)
+    await pool.aclose()
+    with pytest.raises(ClusterError, match="this pool of workers is closed"):
+        await asyncio.wait_for(waiting, 60)
 
 
 async def test_a_pool_closes_in_async_code_too(make_pool: MakePool) -> None:

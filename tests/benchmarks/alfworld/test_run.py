@@ -22,7 +22,7 @@ from langgraph_memskill.benchmarks.report.content import explorer_data, make_rep
 from langgraph_memskill.benchmarks.run_log import RunLog, read_run_log, without_times
 from langgraph_memskill.benchmarks.running.models import NamedModel
 from langgraph_memskill.errors import BenchmarkError, ConfigError
-from langgraph_memskill.workers.pool import worker_lost
+from langgraph_memskill.workers.lease import worker_lost
 from langgraph_memskill.workers.specs import EncoderSpec
 from tests.alfworld.tiny_games import write_games
 from tests.conftest import ReadingModel, WordEncoder
