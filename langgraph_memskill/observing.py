@@ -196,5 +196,7 @@ class _RedactedTracer(LangChainTracer):
 
 
 def _without_payloads(run: Any) -> Any:
+    # Anything but the name of a class may hold a text.
+    error = run.error if run.error is None or str(run.error).isidentifier() else "error"
     nothing: dict[str, Any] = {"inputs": {}, "outputs": {}, "events": [], "serialized": None}
-    return run.model_copy(update=nothing)
+    return run.model_copy(update={**nothing, "error": error})

@@ -4,8 +4,10 @@ Importing takes longer than most of what tests have programs do. A fork can be k
 process, begins with nothing but the imports, and ends as any program does.
 """
 
+import faulthandler
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -16,6 +18,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[1]
+LIMIT_S = 600
+"""For one run, which then ends with the tracebacks of its threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,8 @@ class Forks:
         self._process = process
         self._folder = folder
         self._num_runs = 0
+        self.is_waiting = False
+        """Whether runs were asked for whose end was not told yet."""
 
     def run(self, *arguments: object, environment: Mapping[str, str] | None = None) -> Ended:
         """Run the program once, to its end."""
@@ -47,6 +53,7 @@ class Forks:
         """Run the program several times at once, each time with other arguments."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        assert not self.is_waiting, "an earlier run was given up"
         wanted = [
             {
                 "arguments": [str(argument) for argument in arguments],
@@ -56,9 +63,11 @@ class Forks:
             for number, arguments in enumerate(runs)
         ]
         self._num_runs += len(runs)
+        self.is_waiting = True
         self._process.stdin.write(json.dumps(wanted) + "\n")
         self._process.stdin.flush()
         codes = json.loads(self._process.stdout.readline())
+        self.is_waiting = False
         return [
             Ended(
                 returncode=code,
@@ -70,21 +79,40 @@ class Forks:
 
 
 @contextmanager
-def forks_of(module: str) -> Iterator[Forks]:
-    """Import a program in a process of its own, and fork runs off that until the block ends."""
+def forks_of(module: str, **environment: str) -> Iterator[Forks]:
+    """Import a program in a process of its own, and fork runs off that until the block ends.
+
+    All runs share what the process draws at its start, such as PYTHONHASHSEED.
+    """
     with (
         TemporaryDirectory() as folder,
         subprocess.Popen(
             [sys.executable, "-m", module],
             cwd=ROOT,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         ) as process,
     ):
-        yield Forks(process, Path(folder))
-        process.stdin.close()  # type: ignore[union-attr]  # it ends with its standard input
+        forks = Forks(process, Path(folder))
+        try:
+            yield forks
+        finally:
+            if forks.is_waiting:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.stdin.close()  # type: ignore[union-attr]  # it ends with its standard input
+
+
+@contextmanager
+def two_forks_of(module: str) -> Iterator[tuple[Forks, Forks]]:
+    """Like `forks_of` with two processes, in which sets have other orders."""
+    with (
+        forks_of(module, PYTHONHASHSEED="1") as first,
+        forks_of(module, PYTHONHASHSEED="2") as second,
+    ):
+        yield first, second
 
 
 def serve(main: Callable[[list[str]], None]) -> None:
@@ -96,6 +124,7 @@ def serve(main: Callable[[list[str]], None]) -> None:
             child = os.fork()
             if child == 0:
                 _leave_server(run["place"])
+                faulthandler.dump_traceback_later(LIMIT_S, exit=True)
                 os.environ.update(run["environment"])
                 main(run["arguments"])
                 return

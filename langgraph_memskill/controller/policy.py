@@ -140,7 +140,7 @@ def _linear(width_in: int, width_out: int, generator: torch.Generator) -> nn.Lin
     bound = 1 / math.sqrt(width_in)
     # Not by `to_empty`, for which PyTorch imports SymPy: that takes seconds.
     for name, shape in (("weight", (width_out, width_in)), ("bias", (width_out,))):
-        drawn = torch.empty(shape).uniform_(-bound, bound, generator=generator)
+        drawn = torch.empty(shape, device="cpu").uniform_(-bound, bound, generator=generator)
         setattr(layer, name, nn.Parameter(drawn))
     return layer
 

@@ -31,11 +31,13 @@ _ENVIRONMENT = MappingProxyType(
 )
 """What vLLM is told where the user has not told it otherwise."""
 _STOP_S = 30.0
+_BROKEN_OFF_S = 1800.0
+"""For a load that nobody waits for any more to come to its end; it cannot be stopped."""
 
 _shared: "weakref.WeakValueDictionary[str, VllmEngine]" = weakref.WeakValueDictionary()
 _sharing = threading.Lock()
-_stopping: set[threading.Thread] = set()
-"""Each ends an engine that was dropped where nobody may wait."""
+_ending: "set[_Home]" = set()
+"""Of engines that nobody uses any more, but whose memory may not be free yet."""
 
 
 def shared_engine(arguments: Mapping[str, Any]) -> "VllmEngine":
@@ -53,8 +55,8 @@ def shared_engine(arguments: Mapping[str, Any]) -> "VllmEngine":
     with _sharing:
         engine = _shared.get(key)
         if engine is None or engine.is_dead:
-            for thread in tuple(_stopping):
-                thread.join()  # the next engine may need the memory
+            for home in tuple(_ending):
+                home.wait()
             engine = _shared[key] = VllmEngine(arguments)
         return engine
 
@@ -151,6 +153,8 @@ class _Home:
             with self._changing:
                 self._is_loading = False
                 is_wanted = not self._is_ending
+            if not is_wanted:
+                self.loop.call_soon(self.loop.stop)
         if not is_wanted:
             # Whoever waited for it was interrupted: nobody else would ever end it.
             self.engine.shutdown()
@@ -158,12 +162,11 @@ class _Home:
             raise ModelCallError(f"loading {arguments['model']!r} was broken off")
 
     def end(self) -> None:
-        """End requests, engine and thread, and wait for it; what still loads ends after that."""
+        """End requests, engine and thread, and wait for it; what still loads ends by itself."""
         with self._changing:
             self._is_ending = True
             is_loading = self._is_loading
         if is_loading:
-            self.loop.call_soon_threadsafe(self.loop.stop)
             return
         with suppress(TimeoutError):
             asyncio.run_coroutine_threadsafe(_wind_up(), self.loop).result(_STOP_S)
@@ -174,30 +177,27 @@ class _Home:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(_STOP_S)
 
+    def wait(self) -> None:
+        """Wait until all of it has ended, a load that was broken off included."""
+        self._thread.join(_BROKEN_OFF_S)
+
     def _run(self) -> None:
         try:
             self.loop.run_forever()
         finally:
             self.loop.close()
+            _ending.discard(self)
 
 
 def _stop(home: _Home) -> None:
     """End an engine; an event loop that dropped its last user does not wait for it."""
+    _ending.add(home)
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         home.end()
-        return
-
-    def end() -> None:
-        try:
-            home.end()
-        finally:
-            _stopping.discard(threading.current_thread())
-
-    thread = threading.Thread(target=end, name="memskill-vllm-end")
-    _stopping.add(thread)
-    thread.start()
+    else:
+        threading.Thread(target=home.end, name="memskill-vllm-end").start()
 
 
 def _started(arguments: Mapping[str, Any]) -> Any:

@@ -26,6 +26,8 @@ from langgraph_memskill.models.guided_model import GuidedChatModel
 from langgraph_memskill.models.vllm_engine import VllmEngine, shared_engine
 from langgraph_memskill.sentence_models import model_name
 
+_NO_DRAFT_MODELS = (None, "", "ngram", "[ngram]")
+"""What a speculative configuration may name that is no model."""
 _UNSAFE_FORMATS = {"auto", "pt", "npcache"}
 _OF_ENGINE_ON_THE_HUB = ("tokenizer", "hf_config_path")
 """Arguments of vLLM's engine that it would download if they named something on the hub."""
@@ -258,10 +260,12 @@ class VllmChatModel(GuidedChatModel):
 def _local_parts(engine: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of an engine that name other things of the hub, as what is on this machine."""
     found: dict[str, Any] = {
-        name: str(_find_folder(engine[name])) for name in _OF_ENGINE_ON_THE_HUB if engine.get(name)
+        name: str(_find_folder(str(engine[name])))
+        for name in _OF_ENGINE_ON_THE_HUB
+        if engine.get(name)
     }
     drafts = engine.get("speculative_config")
-    if isinstance(drafts, Mapping) and drafts.get("model"):
+    if isinstance(drafts, Mapping) and drafts.get("model") not in _NO_DRAFT_MODELS:
         found["speculative_config"] = {**drafts, "model": str(_find_weights(drafts["model"]))}
     return found
 

@@ -27,8 +27,6 @@ MAX_FILE_BYTES = 1024 * 1024
 MAX_FRONT_MATTER_CHARS = 32 * 1024
 
 _LINE_WIDTH = 100
-_MAX_DEPTH = 50
-"""Lists and mappings inside of each other, in front matter; our own fields need two."""
 _METADATA_FIELDS = ("action_type", "origin", "created_at", "modified_at", "statistics")
 
 
@@ -42,12 +40,20 @@ class SkillText(NamedTuple):
     """The front matter as it was read, unknown keys included; empty if it could not be read."""
 
 
-# With libyaml, which PyYAML's wheels hold, a bank is read in a third of the time.
-_SafeLoader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+class _PlainYaml(yaml.SafeLoader):
+    """Safe YAML without the parts that a few fields never need and that a hostile file abuses."""
 
-
-class _PlainYaml(_SafeLoader):  # type: ignore[valid-type,misc]  # one of two classes
-    """Safe YAML in which no key may stand twice."""
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Refuse aliases (they can blow up to any size) and tags (they choose constructors)."""
+        event = self.peek_event()  # type: ignore[no-untyped-call]  # the stubs leave it bare
+        aliased = isinstance(event, yaml.AliasEvent)
+        marked = isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and (
+            event.anchor is not None or event.tag is not None
+        )
+        if aliased or marked:
+            problem = "anchors, aliases and tags are not allowed in front matter"
+            raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
         """Refuse a key that is given twice; plain PyYAML silently takes the last one."""
@@ -57,8 +63,7 @@ class _PlainYaml(_SafeLoader):  # type: ignore[valid-type,misc]  # one of two cl
                 problem = f"the key {show(key.value)} is given twice"
                 raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
             seen.add(str(key.value))
-        made: dict[object, object] = super().construct_mapping(node, deep)
-        return made
+        return super().construct_mapping(node, deep)
 
 
 class _FrontMatter(YAMLHandler):
@@ -66,33 +71,7 @@ class _FrontMatter(YAMLHandler):
 
     def load(self, fm: str, **kwargs: object) -> Any:
         """Parse the text between the two lines of dashes; the result may be of any type."""
-        _check_events(fm)
         return super().load(fm, Loader=_PlainYaml)
-
-
-def _check_events(text: str) -> None:
-    """Refuse the parts of YAML that a few fields never need and that a hostile file abuses.
-
-    Aliases can blow up to any size, tags choose constructors, and nesting uses up the stack.
-    """
-    depth = 0
-    for event in yaml.parse(text, Loader=_SafeLoader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        problem = None
-        if depth > _MAX_DEPTH:
-            problem = f"more than {_MAX_DEPTH} lists or mappings inside of each other"
-        if isinstance(event, yaml.AliasEvent) or (
-            isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent)
-            and (event.anchor is not None or event.tag is not None)
-        ):
-            problem = "anchors, aliases and tags are not allowed in front matter"
-        if problem is not None:
-            # libyaml's marks have the same attributes, but a type of their own.
-            mark = cast(yaml.Mark | None, event.start_mark)
-            raise yaml.composer.ComposerError(None, None, problem, mark)
 
 
 _HANDLER = _FrontMatter()

@@ -71,6 +71,12 @@ def test_fresh_weights_depend_on_the_seed_alone():
     assert first["state_net.0.weight"].abs().max() <= 0.5
 
 
+def test_weights_are_on_the_cpu_whatever_the_default_device():
+    with torch.device("meta"):
+        made = SkillPolicy(state_dim=10, skill_dim=5, hidden_dim=7, seed=3)
+    assert {tensor.device.type for tensor in made.state_dict().values()} == {"cpu"}
+
+
 def test_weights_of_any_width_make_a_network(policy):
     twin = SkillPolicy.from_tensors(policy.state_dict())
     assert (twin.state_dim, twin.skill_dim, twin.hidden_dim) == (10, 5, 7)

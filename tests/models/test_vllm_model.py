@@ -2,13 +2,13 @@
 
 import asyncio
 import gc
-import json
 import os
+import subprocess
 import sys
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,79 +19,12 @@ from pydantic import BaseModel
 from langgraph_memskill.errors import ConfigError, MissingDependencyError, ModelCallError
 from langgraph_memskill.models import load_model, model_name, vllm_engine, vllm_model
 from langgraph_memskill.models.vllm_model import VllmChatModel
+from tests.models.vllm_stand_in import Engine, Tokenizer, modules
 
 
 class Person(BaseModel):
     name: str
     age: int
-
-
-class Params:
-    """What vLLM calls SamplingParams."""
-
-    def __init__(self, **fields: Any) -> None:
-        if "nonsense" in fields:
-            raise TypeError("Unexpected keyword argument 'nonsense'")
-        self.__dict__.update(fields)
-
-
-class Engine:
-    """Answers when as many requests as it waits for are in flight, from the prompts' last word."""
-
-    started: list[dict[str, Any]] = []
-
-    def __init__(self, arguments: dict[str, Any]) -> None:
-        if arguments.get("quantization") == "broken":
-            raise RuntimeError("no kernel for this\nlong story")
-        self.arguments, self.wanted, self.errored, self.is_stopped = arguments, 1, False, False
-        self.most = self.aborted = 0
-        self._waiting: list[asyncio.Event] = []
-        Engine.started.append(arguments)
-
-    async def generate(self, request: Any, params: Params, request_id: str) -> Any:
-        go = asyncio.Event()
-        self._waiting.append(go)
-        self.most = max(self.most, len(self._waiting))
-        if len(self._waiting) >= self.wanted:
-            for event in self._waiting:
-                event.set()
-        try:
-            await go.wait()
-        except asyncio.CancelledError:
-            self.aborted += 1
-            raise
-        finally:
-            self._waiting.remove(go)
-        yield self._output(request["prompt_token_ids"], params)
-
-    def _output(self, prompt: list[int], params: Any) -> Any:
-        text = bytes(prompt).decode().split()[-1]
-        if hasattr(params, "structured_outputs"):
-            assert "properties" in params.structured_outputs.json
-            text = json.dumps({"name": text, "age": 7})
-        cut = text[: params.max_tokens]
-        answer = SimpleNamespace(
-            text=cut, token_ids=[1] * len(cut), finish_reason="stop" if cut == text else "length"
-        )
-        return SimpleNamespace(outputs=[answer], prompt_token_ids=prompt, num_cached_tokens=2)
-
-    def shutdown(self) -> None:
-        self.is_stopped = True
-
-
-class Tokenizer:
-    """Bytes as tokens."""
-
-    def apply_chat_template(self, messages: Any, **options: Any) -> str:
-        assert options.pop("add_generation_prompt")
-        assert not options.pop("tokenize")
-        if not isinstance(messages[-1]["content"], str):
-            raise ValueError("no text")
-        return " ".join(message["content"] for message in messages)
-
-    def __call__(self, text: str, add_special_tokens: bool) -> Any:
-        assert not add_special_tokens
-        return {"input_ids": list(text.encode())}
 
 
 @pytest.fixture
@@ -104,22 +37,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
     """A folder of a model, and modules in vLLM's place."""
-    modules: dict[str, dict[str, Any]] = {
-        "vllm": {},
-        "vllm.engine": {},
-        "vllm.engine.arg_utils": {"AsyncEngineArgs": dict},
-        "vllm.v1": {},
-        "vllm.v1.engine": {},
-        "vllm.v1.engine.async_llm": {"AsyncLLM": SimpleNamespace(from_engine_args=Engine)},
-        "vllm.sampling_params": {
-            "SamplingParams": Params,
-            "StructuredOutputsParams": SimpleNamespace,
-            "RequestOutputKind": SimpleNamespace(FINAL_ONLY="final"),
-        },
-    }
-    for name, content in modules.items():
-        module = ModuleType(name)
-        module.__dict__.update(content)
+    for name, module in modules().items():
         monkeypatch.setitem(sys.modules, name, module)
     for name in vllm_engine._ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)  # also takes away what the engine sets
@@ -270,6 +188,47 @@ def test_an_engine_whose_loading_is_interrupted_is_ended(
     assert set(threading.enumerate()) <= threads
 
 
+def test_after_an_interrupted_load_the_next_one_waits_for_its_end(
+    fake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_loading, go_on = threading.Event(), threading.Event()
+    is_over: list[bool] = []
+    home = vllm_engine._Home()
+    load = vllm_engine._started
+
+    def slow(arguments: Any) -> Any:
+        is_loading.set()
+        assert go_on.wait(60)
+        return load(arguments)
+
+    monkeypatch.setattr(vllm_engine, "_started", slow)
+    loading = asyncio.run_coroutine_threadsafe(home.start({"model": "x"}), home.loop)
+    assert is_loading.wait(60)
+    vllm_engine._stop(home)
+    monkeypatch.setattr(vllm_engine, "_started", lambda _: is_over.append(loading.done()))
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(vllm_engine.shared_engine, {"model": "x"})
+        assert not wait([second], timeout=0.2).done
+        go_on.set()
+        assert second.result(60) is not None
+    assert is_over == [True]
+    with pytest.raises(ModelCallError, match="broken off"):
+        loading.result()
+    assert Engine.started == [{"model": "x"}]
+
+
+def test_at_the_end_of_a_program_the_engine_stops_before_processes_are_killed(fake: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.models.vllm_stand_in", str(fake)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["hello", "engine", "multiprocessing"], done.stderr
+    assert not done.stderr
+
+
 def test_a_dead_engine_is_replaced(fake: Path) -> None:
     model = VllmChatModel(model=fake)
     engine_of(model).errored = True
@@ -372,6 +331,12 @@ def test_a_model_that_is_not_here_is_never_downloaded(fake: Path, tmp_path: Path
 def test_nothing_else_of_the_engine_is_downloaded(fake: Path, engine: dict[str, Any]) -> None:
     with pytest.raises(ModelCallError, match="hf download nobody/nothing-like-it"):
         VllmChatModel(model=fake, engine=engine)
+
+
+@pytest.mark.parametrize("name", ["ngram", "[ngram]"])
+def test_drafts_without_a_model_need_none(fake: Path, name: str) -> None:
+    engine = {"speculative_config": {"model": name, "num_speculative_tokens": 2}}
+    assert VllmChatModel(model=fake, engine=engine).engine == engine
 
 
 def test_other_folders_of_the_engine_are_taken_as_they_are(fake: Path, tmp_path: Path) -> None:

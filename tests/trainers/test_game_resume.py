@@ -15,7 +15,7 @@ from langgraph_memskill.alfworld.pool import EnginePool
 from langgraph_memskill.alfworld.replay import replay
 from langgraph_memskill.trainers.metrics.reading import read_lines
 from tests.alfworld.tiny_games import write_games
-from tests.forks import Forks, forks_of
+from tests.forks import Forks, two_forks_of
 
 pytest.importorskip("alfworld", reason="the extra alfworld is not installed")
 
@@ -31,15 +31,20 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def forks() -> Iterator[Forks]:
-    with forks_of("tests.trainers.game_training_process") as forks:
+def forks() -> Iterator[tuple[Forks, Forks]]:
+    with two_forks_of("tests.trainers.game_training_process") as forks:
         yield forks
 
 
-def train(forks: Forks, data: Path, folder: Path, *point: str) -> int:
-    """Train in a process, and see that no engine outlives it."""
+def train(forks: tuple[Forks, Forks], data: Path, folder: Path, *point: str) -> int:
+    """Train in a process, and see that no engine outlives it.
+
+    A run goes on in another process, whose sets have another order.
+    """
     mark = uuid.uuid4().hex
-    done = forks.run(data, data / "train.json", folder, *point, environment={MARK: mark})
+    done = forks[folder.exists()].run(
+        data, data / "train.json", folder, *point, environment={MARK: mark}
+    )
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
     deadline = time.monotonic() + 120
     while processes_with(mark):
@@ -73,7 +78,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks at /proc")
 def test_a_killed_run_ends_with_the_weights_of_one_that_never_was(
-    forks: Forks, data: Path, tmp_path: Path
+    forks: tuple[Forks, Forks], data: Path, tmp_path: Path
 ) -> None:
     unbroken, killed = tmp_path / "unbroken", tmp_path / "killed"
     assert train(forks, data, unbroken) == 0
