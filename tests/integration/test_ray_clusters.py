@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +42,8 @@ pytestmark = [
 ]
 
 BIN = Path(sys.executable).parent
+STARTS = 4
+"""Tries to start a node: Ray gives a part of it 30 s, which a busy machine may exceed."""
 PER_NODE = (
     "--block",
     "--num-cpus=1",
@@ -147,25 +149,41 @@ def node(*options: str, key: str, folder: Path) -> Iterator[str]:
     log = folder / f"{mark}.txt"
     variables = access(folder) | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ADDRESS": ""}
     variables |= {"MEMSKILL_API_KEY": key, "MEMSKILL_TEST_MARK": mark}
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [BIN / "ray", "start", *options, *PER_NODE],
-            cwd=folder,
-            env=os.environ | variables,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    process = None
     try:
-        until(
-            lambda: "Ray runtime started" in log.read_text() or process.poll() is not None,
-            "the node does not start",
-        )
-        assert process.poll() is None, log.read_text()
+        for left in reversed(range(STARTS)):
+            process = begun(options, log, os.environ | variables)
+            if process.poll() is None:
+                break
+            kill_marked(mark)
+            assert left, log.read_text(encoding="utf-8")
         yield mark
     finally:
         kill_marked(mark)
-        process.wait()
+        if process is not None:
+            process.wait()
+
+
+def begun(
+    options: Sequence[str], log: Path, environment: Mapping[str, str]
+) -> subprocess.Popen[str]:
+    """A node that has started, or ended over it."""
+    with log.open("w", encoding="utf-8") as output:
+        process = subprocess.Popen(
+            [BIN / "ray", "start", *options, *PER_NODE],
+            cwd=log.parent,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def has_begun() -> bool:
+        return "Ray runtime started" in log.read_text(encoding="utf-8")
+
+    until(lambda: has_begun() or process.poll() is not None, "the node does not start")
+    return process
 
 
 @pytest.fixture(scope="module")
