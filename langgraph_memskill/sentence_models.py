@@ -154,6 +154,18 @@ def fast_dtype(device: str | None = None) -> str:
     return "bfloat16" if capabilities.get("amx_bf16") else "float32"
 
 
+def usual_dtype(device: str | None = None) -> str:
+    """The number format of an encoder that was told none.
+
+    Args:
+        device: "cpu", "cuda:1" ...; None takes CUDA where there is one.
+
+    Returns:
+        "bfloat16" on CUDA, "float32" elsewhere.
+    """
+    return "bfloat16" if _device(device).startswith("cuda") else "float32"
+
+
 def load_options(device: str, dtype: str | None = None) -> list[dict[str, Any]]:
     """Options for the transformers model, in the order to try them.
 
@@ -167,7 +179,7 @@ def load_options(device: str, dtype: str | None = None) -> list[dict[str, Any]]:
     import torch
 
     on_cuda = device.startswith("cuda")
-    wanted = dtype or ("bfloat16" if on_cuda else "float32")
+    wanted = dtype or usual_dtype(device)
     options: dict[str, Any] = {"use_safetensors": True, "dtype": getattr(torch, wanted)}
     if not on_cuda:
         return [options]

@@ -112,6 +112,10 @@ class RemoteWorkshop:
         """Send the memories of a unit along with its questions."""
         unit.order = replace(unit.order, memories=await self._pool.ashare(memories))
 
+    async def starting(self, unit: _Unit, start: Build) -> UnitOrder:
+        """A unit whose build goes on from somewhere."""
+        return replace(unit.order, start=await self._pool.ashare(start))
+
     def forget(self, system: System, material: Material) -> _Unit | None:
         """Let go of a unit; None if no worker had it."""
         return self._units.pop((system.name, material.sample.id), None)
@@ -143,8 +147,9 @@ class _RemoteSystem(System):
         reported = 0
         for _ in range(MAX_LOSSES):
             done = 0
+            order = await self._workshop.starting(unit, start)
             try:
-                async with aclosing(unit.lease.stream("build", unit.order, start)) as events:
+                async with aclosing(unit.lease.stream("build", order)) as events:
                     async for event in events:
                         if isinstance(event, Finished):
                             return event.build

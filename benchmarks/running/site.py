@@ -63,6 +63,8 @@ class UnitOrder:
     material: Awaitable[Material]
     memories: Awaitable[tuple[Memory, ...]] | None = None
     """For questions."""
+    start: Awaitable[Build] | None = None
+    """For a build: where to go on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,17 +99,17 @@ class BenchmarkSite:
         )
         self._desks: dict[str, asyncio.Task[LocalDesk]] = {}
 
-    async def build(self, unit: UnitOrder, start: Build) -> AsyncIterator[int | Build | Finished]:
+    async def build(self, unit: UnitOrder) -> AsyncIterator[int | Build | Finished]:
         """Make the memories of a unit.
 
         Args:
-            unit: Which.
-            start: Where to go on.
+            unit: Which, and where to go on.
 
         Yields:
             Numbers of spans that were read, builds to keep, and the end.
         """
-        system, material = self._systems[unit.row], await unit.material
+        assert unit.start is not None
+        system, material, start = self._systems[unit.row], await unit.material, await unit.start
         executor = self._executor
         await asyncio.to_thread(embed_ahead, [system], [material], executor.model, executor.encoder)
         events: asyncio.Queue[int | Build | None] = asyncio.Queue()

@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
     from langgraph_memskill.benchmarks.alfworld.settings import AlfworldSettings
     from langgraph_memskill.benchmarks.run_log import MetricLog, RunLog
     from langgraph_memskill.embedding import TextEncoder
-    from langgraph_memskill.workers.pool import WorkerPool
 
 
 def alfworld(
@@ -158,6 +158,7 @@ def alfworld(
     missing: list[GameFile] = []
     if settings.needs_training:
         file, records, missing = _trajectories(train, folder, train_games, cache, played)
+    names = _spread(players, settings, encoder) if executor == "ray" and not dry_run else None
     if missing and not dry_run:
         # What is wrong with a row is said before the expert plays for minutes.
         AlfworldRun(played, None, players, settings)
@@ -169,8 +170,8 @@ def alfworld(
         if settings.needs_training and (records or not dry_run):
             training = make_training(records, span_tokens, played.games)
         spread = None
-        if pool is not None:
-            spread = _spread(pool, players, settings, encoder)
+        if pool is not None and names is not None:
+            spread = names(pool=pool)
             settings = replace(settings, workers=workers or pool.num_workers)
         benchmark = AlfworldRun(played, training, players, settings, spread=spread)
         named = out or RUNS / f"alfworld-{split}-{benchmark.id[:8]}"
@@ -240,15 +241,15 @@ def _players(
 
 
 def _spread(
-    pool: "WorkerPool", players: "Players", settings: "AlfworldSettings", encoder: str | None
-) -> "GameSpread":
-    """What workers make by name, as `_players` does."""
+    players: "Players", settings: "AlfworldSettings", encoder: str | None
+) -> "partial[GameSpread]":
+    """What workers make by name, as `_players` does, to be given the workers."""
     from langgraph_memskill.benchmarks.alfworld.remote import GameSpread
     from langgraph_memskill.benchmarks.running.models import number_format
     from langgraph_memskill.workers.specs import EncoderSpec, ModelSpec
 
-    return GameSpread(
-        pool=pool,
+    return partial(
+        GameSpread,
         player=ModelSpec(spec=players.executor.spec) if settings.agent == "llm" else None,
         encoder=EncoderSpec(spec=encoder, by_length=True, dtype=number_format(players.encoder)),
     )

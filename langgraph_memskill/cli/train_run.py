@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from langgraph_memskill.trainers.remote_rollouts import Rollouts
     from langgraph_memskill.trainers.results import Take, TrainedController
     from langgraph_memskill.trainers.run_folder import RunManifest
-    from langgraph_memskill.workers.pool import WorkerPool
 
 
 def train(
@@ -59,17 +59,21 @@ def train(
     with only_process(folder):
         if options.resume is None:
             check_unused(folder)
-            manifest = new.prepare(folder, manifest, screen)
-            write_manifest(folder, manifest)
-        if is_extractive(manifest.model):
-            screen.note("Training with the extractive model, a baseline without an LLM.")
         encoder = load_run_encoder(manifest.encoder)
-        with (
-            workers(options.executor, options.ray_address, options.ray_workers, screen) as pool,
-            printing_aside(is_needed=pool is not None),
-            _watched(screen, folder, manifest) as on_progress,
-        ):
-            result = _run(folder, manifest, encoder, options, pool, on_progress)
+        spread = None if options.executor == "local" else _spread(manifest, encoder)
+        # What is wrong with the cluster is said before the run begins, which may take minutes.
+        with workers(options.executor, options.ray_address, options.ray_workers, screen) as pool:
+            if options.resume is None:
+                manifest = new.prepare(folder, manifest, screen)
+                write_manifest(folder, manifest)
+            if is_extractive(manifest.model):
+                screen.note("Training with the extractive model, a baseline without an LLM.")
+            rollouts = None if pool is None or spread is None else spread(pool=pool)
+            with (
+                printing_aside(is_needed=pool is not None),
+                _watched(screen, folder, manifest) as on_progress,
+            ):
+                result = _run(folder, manifest, encoder, options, rollouts, on_progress)
         _write_curves(folder)
         installed = None
         if options.install is not None:
@@ -99,7 +103,7 @@ def _run(
     manifest: "RunManifest",
     encoder: "TextEncoder",
     options: RunOptions,
-    pool: "WorkerPool | None",
+    rollouts: "Rollouts | None",
     on_progress: "OnProgress",
 ) -> "TrainResult":
     from langgraph_memskill.models import load_model, model_name
@@ -126,7 +130,7 @@ def _run(
         bank=bank,
         episodes=episodes,
         evolution=evolution,
-        rollouts=None if pool is None else _rollouts(pool, manifest),
+        rollouts=rollouts,
         tensorboard=options.tensorboard,
         wandb_project=options.wandb,
     )
@@ -136,15 +140,22 @@ def _run(
         return run.run(on_progress)
 
 
-def _rollouts(pool: "WorkerPool", manifest: "RunManifest") -> "Rollouts":
+def _spread(manifest: "RunManifest", encoder: "TextEncoder") -> "partial[Rollouts]":
+    """What workers make by name, as this process does, to be given the workers."""
+    from langgraph_memskill.benchmarks.running.models import number_format
+    from langgraph_memskill.sentence_models import usual_dtype
     from langgraph_memskill.trainers.remote_rollouts import Rollouts
     from langgraph_memskill.workers.specs import EncoderSpec, ModelSpec
 
-    return Rollouts(
-        pool=pool,
+    return partial(
+        Rollouts,
         kind=episode_recipe(manifest),
         model=ModelSpec(spec=manifest.model),
-        encoder=EncoderSpec(spec=manifest.encoder, by_length=True),
+        encoder=EncoderSpec(
+            spec=manifest.encoder,
+            by_length=True,
+            dtype=number_format(encoder) or usual_dtype(),
+        ),
     )
 
 

@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from langgraph_memskill.cli import train_run
+from langgraph_memskill.cli.train_locomo import NewLocomoRun
 from langgraph_memskill.memory import MemSkillMemory
 from langgraph_memskill.memory_folder import MemoryFolder
 from langgraph_memskill.trainers.metrics.names import Metric
+from tests.ports import free_port
 
 DATA = [
     {
@@ -183,3 +186,28 @@ def test_a_resumed_run_needs_the_same_data(run, data):
 def test_no_data_and_no_run(run):
     assert "--data" in run("train", "locomo").stderr
     assert "no training run" in run("train", "locomo", "--resume", "nowhere").stderr
+
+
+def test_a_wrong_address_or_model_of_a_cluster_starts_no_run(run, data, monkeypatch):
+    pytest.importorskip("ray", reason="needs Ray: pip install 'langgraph-memskill[ray]'")
+    command = ["train", "locomo", "--data", data, "--out", "r", *QUICK]
+    spread = ["--executor", "ray", "--ray-address", f"127.0.0.1:{free_port()}"]
+    wrong = run(*command, *spread)
+    assert wrong.exit_code == 1
+    assert "cannot be used" in wrong.stderr
+    secret = run(*command, "--model", "https://ann:pw@host/v1#m", *spread)
+    assert secret.exit_code == 1
+    assert "which are not sent to a cluster" in secret.stderr
+    assert not (Path("r") / "run.json").exists()
+    done = run(*command, "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["state"]["step"] == 2
+
+
+def test_workers_compute_in_the_number_format_of_the_driver(data, encoder, monkeypatch):
+    manifest = NewLocomoRun(data=data, config=None).manifest()
+    formats = []
+    for is_cuda in (False, True):
+        monkeypatch.setattr("torch.cuda.is_available", lambda found=is_cuda: found)
+        formats.append(train_run._spread(manifest, encoder).keywords["encoder"].dtype)
+    assert formats == ["float32", "bfloat16"]

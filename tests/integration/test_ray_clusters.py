@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -269,12 +268,12 @@ def test_the_work_of_a_node_that_goes_away_is_done_by_another_one(
     killed, lock = threading.Event(), threading.Lock()
 
     def kill_the_second_node(prompt: str) -> int:
+        # The second worker may start after the first one.
+        until(lambda: killed.is_set() or bool(workers_of(cluster.marks[1])), "no second worker")
         with lock:
             if not killed.is_set() and "Bearer two" in model_server.keys:
                 kill_marked(cluster.marks[1])
                 killed.set()
-        if not killed.is_set():
-            time.sleep(1)  # the second worker may start after the first one
         return 200
 
     rows = ["--split=all", "--rows=none,rag,similarity", "--concurrency=1"]

@@ -45,6 +45,7 @@ from langgraph_memskill.workers.pool import WorkerPool
 from langgraph_memskill.workers.specs import ModelSpec
 from tests.alfworld.tiny_games import write_games
 from tests.conftest import ReadingModel
+from tests.integration import ray_runs
 from tests.integration.ray_runs import ENCODER, RAY_MARKS, until
 from tests.orders_server import OrdersServer, Rule, orders_server
 
@@ -101,6 +102,7 @@ def _all_works(server: OrdersServer, pool: WorkerPool) -> Iterator[None]:
 def pool() -> Iterator[WorkerPool]:
     """Two workers."""
     with WorkerPool(ClusterSettings(address="local", workers=2)) as running:
+        ray_runs.pids(running)  # waits for both: they have work from the first game on
         yield running
     gc.collect()  # now, where its warnings are ignored, and not when pytest ends
 
