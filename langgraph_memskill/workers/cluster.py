@@ -3,6 +3,8 @@
 import logging
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -19,6 +21,8 @@ _STARTS = 4
 """Tries to start a cluster of our own: Ray gives a part 30 s, which a busy machine may exceed."""
 _PROBE_SECONDS = 10.0
 """For an address to answer at all: Ray itself tries for a minute, and then says little."""
+_TRIES_VARIABLE = "RAY_gcs_server_port_wait_time_s"
+"""How often Ray tries an address where something else listens, most of a minute each time."""
 _OBJECT_STORE_BYTES = 512 * 1024 * 1024
 """Of a cluster of our own: what goes over the wire is small, and Ray would take a third of all
 memory."""
@@ -97,6 +101,7 @@ class Cluster:
         if settings.place not in (LOCAL, _AUTO):
             _probe(settings.place)
         own: dict[str, Any] = {}
+        tries = nullcontext() if self.is_local else _trying_once()
         if self.is_local:
             # This process only waits for its workers: they need not stand back for others.
             os.environ.setdefault("RAY_worker_niceness", "0")
@@ -107,13 +112,14 @@ class Cluster:
             }
         for left in reversed(range(_STARTS if self.is_local else 1)):
             try:
-                self.ray.init(
-                    address=settings.place,
-                    # What workers print would get between our own output.
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    **own,
-                )
+                with tries:
+                    self.ray.init(
+                        address=settings.place,
+                        # What workers print would get between our own output.
+                        log_to_driver=False,
+                        logging_level=logging.ERROR,
+                        **own,
+                    )
                 break
             except Exception as error:
                 self.ray.shutdown()
@@ -121,6 +127,19 @@ class Cluster:
                     raise _unusable(settings.place, error) from error
                 logger.debug("Ray did not start: %s", error)
         logger.debug("connected to the Ray cluster %s", settings.place)
+
+
+@contextmanager
+def _trying_once() -> Iterator[None]:
+    """Unless the user has said how often; a cluster that is started later has its usual time."""
+    if _TRIES_VARIABLE in os.environ:
+        yield
+        return
+    os.environ[_TRIES_VARIABLE] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(_TRIES_VARIABLE, None)
 
 
 def _probe(place: str) -> None:

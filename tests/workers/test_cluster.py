@@ -1,3 +1,4 @@
+import os
 import sys
 from types import SimpleNamespace
 
@@ -84,3 +85,25 @@ def test_a_cluster_that_wants_a_token_says_where_it_comes_from(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", ray)
     with pytest.raises(ClusterError, match="wants its token: set RAY_AUTH_MODE=token"):
         Cluster(ClusterSettings(address="auto"))
+
+
+@pytest.mark.parametrize("own", [None, "7"])
+def test_an_address_of_something_else_is_tried_once_unless_the_user_wants_more(monkeypatch, own):
+    variable = "RAY_gcs_server_port_wait_time_s"
+    monkeypatch.delenv(variable, raising=False)
+    if own is not None:
+        monkeypatch.setenv(variable, own)
+    tries = []
+
+    def init(*, address, **options):
+        tries.append(os.environ.get(variable))
+        raise ConnectionError("Failed to connect")
+
+    ray = SimpleNamespace(is_initialized=lambda: False, init=init, shutdown=lambda: None)
+    monkeypatch.setattr(cluster, "find_spec", lambda name: object())
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    for place in ("auto", "local"):
+        with pytest.raises(ClusterError):
+            Cluster(ClusterSettings(address=place))
+    assert tries == [own or "1", *[own] * 4]
+    assert os.environ.get(variable) == own
