@@ -6,6 +6,7 @@ from datetime import date
 
 from langchain_core.messages import BaseMessage, MessageLikeRepresentation, convert_to_messages
 
+from langgraph_memskill.cached_encoder import encodable
 from langgraph_memskill.errors import ConfigError
 from langgraph_memskill.records import Span
 from langgraph_memskill.settings import Settings
@@ -37,14 +38,10 @@ def spans_of(content: Rememberable, settings: Settings, time: str | None = None)
 
 def _well_formed(span: Span) -> Span:
     """Replace halves of surrogate pairs (an emoji cut in two): no model or server takes them."""
-    if span.text.isascii() or span.text == (text := _encodable(span.text)):
+    if span.text.isascii() or span.text == (text := encodable(span.text)):
         return span
-    turns = tuple(replace(turn, text=_encodable(turn.text)) for turn in span.turns)
+    turns = tuple(replace(turn, text=encodable(turn.text)) for turn in span.turns)
     return replace(span, text=text, turns=turns)
-
-
-def _encodable(text: str) -> str:
-    return text.encode("utf-8", errors="replace").decode("utf-8")
 
 
 def _cut(content: Rememberable, settings: Settings, when: str | None) -> list[Span]:
