@@ -115,6 +115,23 @@ def two_forks_of(module: str) -> Iterator[tuple[Forks, Forks]]:
         yield first, second
 
 
+@contextmanager
+def resumable_runs_of(module: str) -> Iterator[Callable[..., int]]:
+    """Gives `run(folder, *point)`: a new run of a program, or one that goes on, with its exit code.
+
+    It goes on in a process whose sets have another order; it may end by SIGKILL, and by no error.
+    """
+    with two_forks_of(module) as (first, second):
+
+        def run(folder: Path, *point: str) -> int:
+            is_new = not folder.exists() or not any(folder.iterdir())
+            done = (first if is_new else second).run(folder, *point)
+            assert done.returncode in (0, -signal.SIGKILL), done.stderr
+            return done.returncode
+
+        yield run
+
+
 def serve(main: Callable[[list[str]], None]) -> None:
     """Fork off runs of `main`, which takes the arguments, as `Forks` asks for them."""
     assert threading.active_count() == 1, "a thread that an import has started is in no fork"

@@ -11,22 +11,15 @@ from safetensors.torch import load_file
 
 from langgraph_memskill.skills.bank import SkillBank
 from langgraph_memskill.skills.versions import SkillVersions
-from tests.forks import two_forks_of
+from tests.forks import resumable_runs_of
 
 Train = Callable[..., int]
 
 
 @pytest.fixture(scope="module")
 def train() -> Iterator[Train]:
-    """Trains in a process of its own; a run goes on in one whose sets have another order."""
-    with two_forks_of("tests.trainers.evolving_process") as (first, second):
-
-        def run(folder: Path, *point: str) -> int:
-            is_new = not folder.exists() or not any(folder.iterdir())
-            done = (first if is_new else second).run(folder, *point)
-            assert done.returncode in (0, -signal.SIGKILL), done.stderr
-            return done.returncode
-
+    """Trains in a process of its own."""
+    with resumable_runs_of("tests.trainers.evolving_process") as run:
         yield run
 
 
